@@ -1,0 +1,72 @@
+// The root of everything: one per sandbox. No other mutable global exists in the kernel process, save the pointer to it.
+#pragma once
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/rbtree.h"
+#include "base/types.h"
+#include "kernel/cred.h"
+
+struct boot_spec;
+struct gofer_client;
+struct memfile;
+struct mount_ns;
+struct platform;
+struct session;
+struct task;
+struct thread_group;
+struct timer_wheel;
+struct host_events;
+struct tty;
+struct ipc_ns;
+
+struct uts_name {
+    char nodename[65];
+    char domainname[65];
+};
+
+#define PID_MAX 4194304
+
+struct kernel {
+    struct platform *platform;
+    struct memfile *memfile;
+    struct gofer_client *gofer;
+    struct timer_wheel *timers;
+    struct host_events *host_events;
+    struct mount_ns *mounts; // initial mount namespace
+    struct ipc_ns *ipc;
+    const struct boot_spec *spec;
+
+    struct lock tasks_lock;        // LOCK_RANK_TASKLIST
+    struct list tasks;             // GUARDED_BY(tasks_lock): every thread, by task.all_node
+    struct task **pid_table;       // GUARDED_BY(tasks_lock): hash by tid, see kernel/pid.c
+    uint32_t last_pid;             // GUARDED_BY(tasks_lock)
+    uint32_t task_count;           // GUARDED_BY(tasks_lock): threads
+    uint32_t task_limit;
+    struct task *init;             // thread group leader 1; never reaped by the guest
+    _Atomic uint64_t fork_count;   // /proc/stat
+    _Atomic uint64_t context_switches;
+
+    struct lock misc_lock; // LOCK_RANK_OBJECT: uts, console
+    struct uts_name uts;   // GUARDED_BY(misc_lock)
+    struct tty *console;   // the host terminal on stdio, or NULL
+
+    struct random_state random; // GUARDED_BY(misc_lock)
+    struct siphash_key hash_key;
+    uint8_t boot_id[16];
+    nsec_t boot_monotonic; // when the sandbox started
+    nsec_t boot_realtime;
+    uint32_t cpu_count;      // CPUs the sandbox may use
+    uint64_t memory_limit;   // bytes shown as MemTotal
+    bool strace;
+};
+
+struct kernel *the_kernel(void);
+
+// Random bytes for the guest and for the kernel's own choices.
+void kernel_random(void *out, uint64_t size);
+
+// A kernel thread on a stack of its own (host/thread.c); entry is found by number, not by pointer, in kernel/threads.c.
+// Ends the sandbox: reports the wait status to the CLI and exits. Called when init's group is dead.
+_Noreturn void kernel_shutdown(int wait_status);

@@ -1,0 +1,115 @@
+// A guest address space: the map as the guest knows it. The platform holds the pages; this tree says what should be where.
+//
+// mm.lock is held from deciding a change of the map until the stub has reported that it made it. It may be held over
+// platform commands, so nothing that another task needs to make progress may be waited for under it.
+#pragma once
+
+#include "abi/regs.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/rbtree.h"
+#include "base/refcount.h"
+#include "base/types.h"
+#include "platform/platform.h"
+
+struct file;
+struct strbuf;
+struct task;
+
+enum vma_flags {
+    VMA_SHARED = 1 << 0,
+    VMA_GROWSDOWN = 1 << 1, // the main stack: mapped whole up to its limit, shown as it grows
+    VMA_NORESERVE = 1 << 2,
+    VMA_LOCKED = 1 << 3,
+    VMA_DONTFORK = 1 << 4,
+    VMA_WIPEONFORK = 1 << 5,
+    VMA_DONTDUMP = 1 << 6,
+    VMA_HEAP = 1 << 7,
+    VMA_VDSO = 1 << 8,
+    VMA_ACCOUNT = 1 << 9, // counts as data (private writable)
+    VMA_LOCKONFAULT = 1 << 10,
+    VMA_HUGEPAGE = 1 << 11,
+    VMA_NOHUGEPAGE = 1 << 12,
+    VMA_SYSV = 1 << 13, // a System V segment: shm_detach() is called for file when the last piece goes
+};
+
+struct vma {
+    struct rb_node node; // mm.vmas by start
+    uint64_t start, end; // whole pages; [start, end)
+    int prot;            // PROT_READ | PROT_WRITE | PROT_EXEC
+    int max_prot;
+    uint32_t flags;
+    struct file *file; // holds a reference; NULL: anonymous
+    uint64_t offset;   // in file, of start
+    char *name;        // PR_SET_VMA_ANON_NAME; kmalloc'ed or NULL
+};
+
+#define MM_AUXV_MAX 48
+
+struct mm {
+    refcount_t users; // tasks that run in it, plus transient users
+    struct lock lock; // LOCK_RANK_MM
+    struct rb_tree vmas;          // GUARDED_BY(lock)
+    struct platform_mm *pm;       // immutable until the last put
+    uint64_t brk_start, brk;      // GUARDED_BY(lock)
+    uint64_t start_code, end_code, start_data, end_data, start_stack;
+    uint64_t arg_start, arg_end, env_start, env_end;
+    uint64_t stack_limit;         // lowest address of the mapped stack
+    uint64_t mmap_base;           // searched downwards from here
+    uint64_t total_pages, data_pages, locked_pages, stack_pages, exec_pages, shared_pages; // GUARDED_BY(lock)
+    uint32_t vma_count;           // GUARDED_BY(lock); limited by vm.max_map_count
+    bool lock_future;             // mlockall(MCL_FUTURE)
+    uint64_t auxv[MM_AUXV_MAX];   // pairs, ends with AT_NULL; immutable after exec
+    uint32_t auxv_count;          // 64-bit words
+    struct file *exe;             // GUARDED_BY(lock); holds a reference
+    _Atomic uint32_t dumpable;
+    _Atomic uint64_t hiwater_pages;
+};
+
+struct mm *mm_get(struct mm *mm);
+// Drops a user; the last one kills the stub, frees the map and its files. May sleep.
+void mm_put(struct mm *mm);
+
+// An empty map over a fresh platform address space (exec). *ret_thread is its first thread.
+int mm_create(struct platform *p, struct mm **ret, struct platform_thread **ret_thread);
+// fork: the map copied (DONTFORK, WIPEONFORK honoured), the platform forked by t's own thread. Takes and releases t->mm->lock.
+int mm_fork(struct task *t, struct mm **ret, struct platform_thread **ret_thread);
+
+// Changes of the map, made for task t (its own thread executes the platform's commands) in t->mm, or, during exec, in `mm`
+// through `pt`. Each takes mm.lock. Linux's semantics and errors: mmap(2), munmap(2), mprotect(2), mremap(2), brk(2).
+struct mm_target {
+    struct task *task; // limits and credentials
+    struct mm *mm;
+    struct platform_thread *pt;
+};
+struct mmap_request {
+    uint64_t addr, size; // size > 0
+    int prot;
+    int flags;         // MAP_*
+    struct file *file; // borrowed
+    uint64_t offset;
+    uint32_t vma_flags; // additional VMA_*
+};
+int64_t mm_map(const struct mm_target *target, const struct mmap_request *request); // the address
+int mm_unmap(const struct mm_target *target, uint64_t addr, uint64_t size);
+int mm_protect(const struct mm_target *target, uint64_t addr, uint64_t size, int prot);
+int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old_size, uint64_t new_size, int flags,
+                 uint64_t new_addr);
+int64_t mm_brk(const struct mm_target *target, uint64_t brk);
+int mm_advise(const struct mm_target *target, uint64_t addr, uint64_t size, int advice);
+
+// A guest fault that the platform reported. Returns 0 when the access may be retried (the map says that it is valid, or it
+// was made valid), else fills in a siginfo's signo and code (SIGSEGV SEGV_MAPERR/SEGV_ACCERR, SIGBUS BUS_ADRERR) and returns
+// -EFAULT. A fault that repeats at one place without progress becomes a signal.
+int mm_fault(struct task *t, const struct trap *trap, int *signo, int *code);
+
+// Whether the map allows the access to all of [addr, addr+size): what copy_out() asks before it defers a copy. Takes
+// mm.lock; a hint only, the access itself may still fail.
+bool mm_access_ok(struct mm *mm, uint64_t addr, uint64_t size, bool write);
+
+// Truncation of a file to new_size bytes (or a hole): takes the range away from every address space that maps it.
+void mm_unmap_file_range(struct file *f, uint64_t offset, uint64_t size);
+
+// ---- /proc ----
+void mm_show_maps(struct mm *mm, struct strbuf *out, bool smaps);
+uint64_t mm_resident_bytes(struct mm *mm, struct task *via);
