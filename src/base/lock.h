@@ -4,7 +4,7 @@
 //
 // Word: bits 0-1 state (0 free, 1 held, 2 held with waiters), bits 8-15 rank. Spins shortly, then sleeps by futex.
 // Locks may be held over memory copies between kernel objects, never over a copy to or from a guest, a message to the
-// gofer, or a wait (the ranks below LOCK_RANK_LEAF that may are marked in the list).
+// gofer, or a wait, except the ranks that are marked "may sleep" in the list.
 #pragma once
 
 #include "base/types.h"
@@ -12,8 +12,8 @@
 // Ranks, lowest is taken first. Each has a line in docs/locking.md; scripts/check-locks.py compares the two.
 enum lock_rank {
     LOCK_RANK_NONE = 0,
-    LOCK_RANK_EXEC,        // thread_group.exec_lock: exec and group-wide credential changes
-    LOCK_RANK_RENAME,      // super_block.rename_lock: directory renames of one file system
+    LOCK_RANK_EXEC,        // thread_group.exec_lock: exec and group-wide credential changes (may sleep)
+    LOCK_RANK_RENAME,      // super_block.rename_lock: directory renames of one file system (may sleep)
     LOCK_RANK_FILE_POS,    // file.pos_lock: held over reads and writes (may sleep)
     LOCK_RANK_INODE_DIR,   // inode.dir_lock of a directory: held over gofer messages (may sleep)
     LOCK_RANK_INODE,       // inode.lock of a file's contents and attributes
@@ -57,8 +57,11 @@ void lock_pair(struct lock *a, struct lock *b);
 void unlock_pair(struct lock *a, struct lock *b);
 // Debug builds abort when the calling thread doesn't hold l; release builds only check that somebody does.
 void lock_assert_held(const struct lock *l);
-// Debug builds abort when the calling thread holds any lock (before sleeping, copying, or returning to the guest).
+// Debug builds abort when the calling thread holds any lock (before returning to the guest).
 void lock_assert_none(const char *where);
+// Debug builds abort when the calling thread holds a lock other than those marked "may sleep" above (before sleeping,
+// copying to or from a guest, or a message to the gofer).
+void lock_assert_may_sleep(const char *where);
 
 #define LOCK_INITIALIZER(rank)                                                                                         \
     {                                                                                                                  \
