@@ -404,7 +404,7 @@ TEST(clone_settid_cleartid)
 TEST(clone_settid_fault)
 {
     // A parent-tid address that cannot be written does not fail the call.
-    long pid = raw_clone(CLONE_PARENT_SETTID | SIGCHLD, NULL, (int *)8, NULL, NULL);
+    long pid = raw_clone(CLONE_PARENT_SETTID | SIGCHLD, NULL, GT_BAD, NULL, NULL);
     if (pid == 0)
         _exit(0);
     CHECK(pid > 0);
@@ -561,7 +561,7 @@ TEST(clone3_sizes)
     EXPECT_ERRNO(clone3_fork(&big.args, 4097), E2BIG);
     big.tail[100] = 1;
     EXPECT_ERRNO(clone3_fork(&big.args, 4096), E2BIG);
-    EXPECT_ERRNO(clone3_fork((void *)8, CLONE_ARGS_SIZE_VER0), EFAULT);
+    EXPECT_ERRNO(clone3_fork(GT_BAD, CLONE_ARGS_SIZE_VER0), EFAULT);
 }
 
 TEST(clone3_bad)
