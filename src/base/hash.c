@@ -71,16 +71,16 @@ uint64_t siphash(const struct siphash_key *key, const void *data, uint64_t size)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-#define QUARTER(a, b, c, d)                                                                        \
-    do {                                                                                           \
-        x[a] += x[b];                                                                              \
-        x[d] = ROTL32(x[d] ^ x[a], 16);                                                            \
-        x[c] += x[d];                                                                              \
-        x[b] = ROTL32(x[b] ^ x[c], 12);                                                            \
-        x[a] += x[b];                                                                              \
-        x[d] = ROTL32(x[d] ^ x[a], 8);                                                             \
-        x[c] += x[d];                                                                              \
-        x[b] = ROTL32(x[b] ^ x[c], 7);                                                             \
+#define QUARTER(a, b, c, d)             \
+    do {                                \
+        x[a] += x[b];                   \
+        x[d] = ROTL32(x[d] ^ x[a], 16); \
+        x[c] += x[d];                   \
+        x[b] = ROTL32(x[b] ^ x[c], 12); \
+        x[a] += x[b];                   \
+        x[d] = ROTL32(x[d] ^ x[a], 8);  \
+        x[c] += x[d];                   \
+        x[b] = ROTL32(x[b] ^ x[c], 7);  \
     } while (0)
 
 void chacha20_block(const uint32_t key[8], const uint32_t tail[4], uint8_t out[64])

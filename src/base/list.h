@@ -57,10 +57,14 @@ static inline void list_splice_back(struct list *head, struct list *from)
 
 #define list_first(head, type, member)                                                                                 \
     (list_empty(head) ? NULL : container_of((head)->next, type, member))
+// The head is no object, so its "container" may only be compared, by address, and never be followed.
+#define list_node_of(it, member) ((struct list *)((char *)(it) + offsetof(__typeof__(*(it)), member)))
 #define list_for_each(it, head, member)                                                                                \
-    for (it = container_of((head)->next, __typeof__(*it), member); &it->member != (head);                              \
+    for (it = container_of((head)->next, __typeof__(*it), member); list_node_of(it, member) != (head);                 \
          it = container_of(it->member.next, __typeof__(*it), member))
+// Allows it to be removed, or freed, in the loop; not the one behind it.
 #define list_for_each_safe(it, tmp, head, member)                                                                      \
     for (it = container_of((head)->next, __typeof__(*it), member),                                                     \
-        tmp = container_of(it->member.next, __typeof__(*it), member);                                                  \
-         &it->member != (head); it = tmp, tmp = container_of(tmp->member.next, __typeof__(*it), member))
+        tmp = container_of(list_node_of(it, member)->next, __typeof__(*it), member);                                   \
+         list_node_of(it, member) != (head);                                                                           \
+         it = tmp, tmp = container_of(list_node_of(tmp, member)->next, __typeof__(*it), member))

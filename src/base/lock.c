@@ -12,7 +12,14 @@
 #include "base/log.h"
 #include "host/syscall.h"
 
-enum { STATE_FREE = 0, STATE_HELD = 1, STATE_WAITERS = 2, STATE_MASK = 3, RANK_SHIFT = 8, SPINS = 60 };
+enum {
+    STATE_FREE = 0,
+    STATE_HELD = 1,
+    STATE_WAITERS = 2,
+    STATE_MASK = 3,
+    RANK_SHIFT = 8,
+    SPINS = 60
+};
 
 static uint32_t *word_of(struct lock *l)
 {
@@ -30,7 +37,8 @@ static void cpu_relax(void)
 
 static enum lock_rank rank_of(const struct lock *l)
 {
-    return (enum lock_rank)((__atomic_load_n((const uint32_t *)&l->word, __ATOMIC_RELAXED) >> RANK_SHIFT) & 0xff);
+    return (enum lock_rank)(
+        (__atomic_load_n((const uint32_t *)&l->word, __ATOMIC_RELAXED) >> RANK_SHIFT) & 0xff);
 }
 
 #ifdef CAISSON_DEBUG
@@ -80,7 +88,8 @@ static void debug_releases(const struct lock *l)
 {
     uint32_t i;
     if (!debug_find(l, &i))
-        panic("lock: %p (rank %d) is released by a thread that doesn't hold it", (const void *)l, rank_of(l));
+        panic("lock: %p (rank %d) is released by a thread that doesn't hold it", (const void *)l,
+              rank_of(l));
     for (held.count--; i < held.count; i++) {
         held.locks[i] = held.locks[i + 1];
         held.ranks[i] = held.ranks[i + 1];
@@ -118,7 +127,8 @@ void lock_init(struct lock *l, enum lock_rank rank)
 bool lock_try(struct lock *l)
 {
     uint32_t w = __atomic_load_n(word_of(l), __ATOMIC_RELAXED) & ~(uint32_t)STATE_MASK;
-    if (!__atomic_compare_exchange_n(word_of(l), &w, w | STATE_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(word_of(l), &w, w | STATE_HELD, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
         return false;
     debug_took(l);
     return true;
@@ -127,8 +137,8 @@ bool lock_try(struct lock *l)
 static inline void take(struct lock *l)
 {
     uint32_t w = __atomic_load_n(word_of(l), __ATOMIC_RELAXED) & ~(uint32_t)STATE_MASK;
-    if (unlikely(
-            !__atomic_compare_exchange_n(word_of(l), &w, w | STATE_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+    if (unlikely(!__atomic_compare_exchange_n(word_of(l), &w, w | STATE_HELD, false,
+                                              __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
         lock_slow(l);
     debug_took(l);
 }
@@ -147,8 +157,8 @@ void lock_slow(struct lock *l)
     // not worth it.
     for (int i = 0; i < SPINS; i++) {
         uint32_t w = __atomic_load_n(word, __ATOMIC_RELAXED);
-        if (w == free_word &&
-            __atomic_compare_exchange_n(word, &w, free_word | STATE_HELD, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (w == free_word && __atomic_compare_exchange_n(word, &w, free_word | STATE_HELD, false,
+                                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             return;
         if ((w & STATE_MASK) == STATE_WAITERS)
             break;
@@ -203,7 +213,8 @@ void lock_assert_held(const struct lock *l)
     if (!debug_find(l, &i))
         panic("lock: rank %d should be held here", rank_of(l));
 #endif
-    if (unlikely((__atomic_load_n((const uint32_t *)&l->word, __ATOMIC_RELAXED) & STATE_MASK) == STATE_FREE))
+    if (unlikely((__atomic_load_n((const uint32_t *)&l->word, __ATOMIC_RELAXED) & STATE_MASK) ==
+                 STATE_FREE))
         panic("lock: %p (rank %d) should be held here", (const void *)l, rank_of(l));
 }
 

@@ -94,7 +94,8 @@ static void add_time(struct line *l)
     uint64_t sec = (uint64_t)ts.tv_sec;
     uint64_t days = sec / 86400 + 719468; // since 0000-03-01
     uint64_t era = days / 146097, day_of_era = days % 146097;
-    uint64_t year = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t year =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     uint64_t day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
     uint64_t month = (5 * day_of_year + 2) / 153; // 0 is March
     uint64_t day = day_of_year - (153 * month + 2) / 5 + 1;

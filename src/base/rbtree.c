@@ -81,7 +81,8 @@ static void remove_fixup(struct rb_tree *t, struct rb_node *n, struct rb_node *p
 {
     while (parent && !is_red(n)) {
         bool left = parent->left == n;
-        struct rb_node *s = left ? parent->right : parent->left; // exists: its side has a black node more
+        struct rb_node *s =
+            left ? parent->right : parent->left; // exists: its side has a black node more
         if (s->red) {
             s->red = false;
             parent->red = true;

@@ -25,12 +25,13 @@
 #include "base/log.h"
 #include "host/syscall.h"
 
-#define CHUNK_SIZE 0x10000ull
+#define CHUNK_SIZE  0x10000ull
 #define CHUNK_SHIFT 16
-#define WINDOW_START 0x100000000000ull // no mapping of the process's own comes here (architecture: the arena's window)
-#define WINDOW_END 0x500000000000ull
+#define WINDOW_START \
+    0x100000000000ull // no mapping of the process's own comes here (architecture: the arena's window)
+#define WINDOW_END   0x500000000000ull
 #define WINDOW_ALIGN 0x200000ull
-#define LIMIT_MAX (1ull << 40)
+#define LIMIT_MAX    (1ull << 40)
 
 enum {
     OBJECT_MAX = 32768,
@@ -49,11 +50,12 @@ enum {
     OWNER_NONE = 0xffff,
     OWNER_LARGE_HEAD = 0xfffe, // first chunk of a large block in use
     OWNER_LARGE_BODY = 0xfffd, // the others
-    OWNER_LARGE_FREE = 0xfffc, // any chunk of a free run; the first and the last of it carry its bounds
+    OWNER_LARGE_FREE =
+        0xfffc, // any chunk of a free run; the first and the last of it carry its bounds
 };
 
 struct chunk {
-    struct list node;  // cache: in slab_cache.partial while it has room; large: in arena.free_runs
+    struct list node; // cache: in slab_cache.partial while it has room; large: in arena.free_runs
     uint16_t owner;
     uint16_t used;     // live objects
     uint16_t high;     // objects from here on were never used
@@ -64,13 +66,13 @@ struct chunk {
 } __attribute__((aligned(64)));
 
 struct slab_cache {
-    struct lock lock;
-    uint32_t size;          // of an object, as its type says; 0 before the first allocation
-    uint32_t stride;        // rounded up
-    uint32_t inverse;       // ceil(2^32 / stride), which divides an offset inside a chunk exactly
+    struct lock lock; // LOCK_RANK_SLAB
+    uint32_t size;    // of an object, as its type says; 0 before the first allocation
+    uint32_t stride;  // rounded up
+    uint32_t inverse; // ceil(2^32 / stride), which divides an offset inside a chunk exactly
     uint32_t per_chunk;
-    struct list partial;    // chunks with room
-    uint64_t count;         // live objects; written under the lock, read without
+    struct list partial; // chunks with room
+    uint64_t count;      // live objects; written under the lock, read without
 } __attribute__((aligned(64)));
 
 struct arena {
@@ -78,7 +80,7 @@ struct arena {
     uint64_t first_chunk;   // immutable: address of chunk 0
     uint64_t chunk_count;   // immutable
     uint64_t next_chunk;    // atomic
-    struct lock large_lock;
+    struct lock large_lock; // LOCK_RANK_SLAB
     struct list free_runs;  // guarded by large_lock
     uint64_t large_count;   // atomic: large blocks in use
     struct slab_cache caches[CACHE_COUNT];
@@ -90,8 +92,9 @@ static struct arena *arena;
 
 static void *map_arena(uint64_t base, uint64_t limit)
 {
-    long r = host_syscall6(SYS_mmap, (long)base, (long)limit, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    long r =
+        host_syscall6(SYS_mmap, (long)base, (long)limit, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (r < 0 && r >= -4095)
         return NULL;
     if ((uint64_t)r != base) { // hosts before 4.17 take the address for a hint
@@ -196,8 +199,8 @@ static struct chunk *draw_chunks(uint64_t n)
     do {
         if (n > arena->chunk_count - i)
             return NULL;
-    } while (
-        !__atomic_compare_exchange_n(&arena->next_chunk, &i, i + n, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&arena->next_chunk, &i, i + n, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     return &arena->chunks[i];
 }
 
@@ -307,7 +310,8 @@ static void cache_free(struct slab_cache *c, struct chunk *k, void *p)
 
 void *slab_alloc(const struct slab_type *type)
 {
-    BUG_ON(!arena || (uint32_t)type->id >= SLAB_ID_COUNT || type->size == 0 || type->size > OBJECT_MAX);
+    BUG_ON(!arena || (uint32_t)type->id >= SLAB_ID_COUNT || type->size == 0 ||
+           type->size > OBJECT_MAX);
     return cache_alloc(&arena->caches[type->id], type->size);
 }
 
@@ -341,8 +345,7 @@ static void run_insert(uint64_t i, uint64_t n)
 static struct chunk *run_take(uint64_t n)
 {
     struct chunk *k;
-    list_for_each(k, &arena->free_runs, node)
-    {
+    list_for_each (k, &arena->free_runs, node) {
         if (k->run < n)
             continue;
         list_remove(&k->node);
@@ -402,7 +405,9 @@ static void large_free(struct chunk *k, void *p)
 
 static uint32_t class_of(uint64_t size)
 {
-    return size <= 1u << CLASS_MIN_SHIFT ? 0 : 64 - (uint32_t)__builtin_clzll(size - 1) - CLASS_MIN_SHIFT;
+    return size <= 1u << CLASS_MIN_SHIFT
+               ? 0
+               : 64 - (uint32_t)__builtin_clzll(size - 1) - CLASS_MIN_SHIFT;
 }
 
 void *kmalloc(uint64_t size)

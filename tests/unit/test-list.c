@@ -26,13 +26,11 @@ static void test_list(void **state)
     list_splice_back(&head, &other);
     assert_true(list_empty(&other));
     int want = 1;
-    list_for_each(it, &head, node)
-    {
+    list_for_each (it, &head, node) {
         assert_int_equal(it->n, want++);
     }
     assert_int_equal(want, 4);
-    list_for_each_safe(it, tmp, &head, node)
-    {
+    list_for_each_safe (it, tmp, &head, node) {
         list_remove(&it->node);
         list_remove(&it->node);
     }

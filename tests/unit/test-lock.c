@@ -168,11 +168,8 @@ static void test_ranks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contended),
-        cmocka_unit_test(test_sleeps),
-        cmocka_unit_test(test_try),
-        cmocka_unit_test(test_pair),
-        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_contended), cmocka_unit_test(test_sleeps), cmocka_unit_test(test_try),
+        cmocka_unit_test(test_pair),      cmocka_unit_test(test_misuse),
 #ifdef CAISSON_DEBUG
         cmocka_unit_test(test_ranks),
 #endif

@@ -36,8 +36,9 @@ static void test_json(void **state)
 {
     log_one(true, LOG_ERROR, "a \"b\\\" \n");
     assert_int_equal(strncmp(out, "{\"time\":\"", 9), 0);
-    assert_non_null(
-        strstr(out, "\"level\":\"error\",\"component\":\"kernel\",\"msg\":\"a \\\"b\\\\\\\" \\u000a\"}\n"));
+    assert_non_null(strstr(
+        out,
+        "\"level\":\"error\",\"component\":\"kernel\",\"msg\":\"a \\\"b\\\\\\\" \\u000a\"}\n"));
 }
 
 static void test_long(void **state)

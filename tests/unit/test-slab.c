@@ -215,14 +215,10 @@ static void test_misuse(void **state)
 static void exhaust(void *arg)
 {
     (void)arg;
-    while (kmalloc(16 << 20)) {
-    }
-    while (kmalloc(65536)) {
-    }
-    while (slab_alloc(&small_type)) {
-    }
-    while (kmalloc(48)) {
-    }
+    while (kmalloc(16 << 20)) {}
+    while (kmalloc(65536)) {}
+    while (slab_alloc(&small_type)) {}
+    while (kmalloc(48)) {}
     panic("all gone");
 }
 
@@ -269,14 +265,10 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_typed),
-        cmocka_unit_test(test_big_objects),
-        cmocka_unit_test(test_kmalloc),
-        cmocka_unit_test(test_large_reuse),
-        cmocka_unit_test(test_krealloc),
-        cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_window),      cmocka_unit_test(test_typed),
+        cmocka_unit_test(test_big_objects), cmocka_unit_test(test_kmalloc),
+        cmocka_unit_test(test_large_reuse), cmocka_unit_test(test_krealloc),
+        cmocka_unit_test(test_misuse),      cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, setup_arena, NULL);

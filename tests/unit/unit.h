@@ -51,5 +51,6 @@ static inline void expect_panic(void (*f)(void *), void *arg, const char *text)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) != 134 || !strstr(out, text))
-        fail_msg("expected a panic with \"%s\", got status %d and: %s", text, WEXITSTATUS(status), out);
+        fail_msg("expected a panic with \"%s\", got status %d and: %s", text, WEXITSTATUS(status),
+                 out);
 }

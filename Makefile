@@ -1,0 +1,49 @@
+# Entry points; the build itself is meson's (meson.build).
+SHELL = /bin/bash
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+# What `make run` runs: arguments of build/caisson.
+ARGS ?= do -- /bin/sh -c 'uname -a; id; echo hello from inside'
+
+.PHONY: build run test check lint format install clean bench bench-full deps help
+
+build:
+	@scripts/build.sh $(BUILD)
+
+run: deps build
+	$(BUILD)/caisson $(ARGS)
+
+test:
+	@scripts/install-deps.sh build test
+	@scripts/build.sh $(BUILD)
+	@scripts/test-all.sh $(BUILD)
+
+lint:
+	@scripts/lint.sh $(BUILD)
+
+format:
+	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+# Installs PREFIX/bin/caisson and PREFIX/libexec/caisson/caisson-sandbox, which it looks for beside itself first.
+install: build
+	meson configure $(BUILD) --prefix $(PREFIX) -Dtests=false
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+	meson configure $(BUILD) -Dtests=true
+
+bench: build
+	@scripts/install-deps.sh bench
+	bench/run.py --quick
+
+bench-full: build
+	@scripts/install-deps.sh bench
+	bench/run.py --full
+
+deps:
+	@scripts/install-deps.sh build
+
+clean:
+	rm -rf $(BUILD) build-debug build-asan-gcc build-asan-clang build-fuzz
+
+help:
+	@echo 'make build | run [ARGS=…] | test | lint | format | install [PREFIX=… DESTDIR=…] | bench | bench-full | clean'
