@@ -20,6 +20,7 @@ struct timer_wheel;
 struct host_events;
 struct tty;
 struct ipc_ns;
+struct vfs;
 
 struct uts_name {
     char nodename[65];
@@ -35,6 +36,7 @@ struct kernel {
     struct timer_wheel *timers;
     struct host_events *host_events;
     struct mount_ns *mounts; // initial mount namespace
+    struct vfs *vfs;         // caches and tables of the file layer: vfs/vfs-int.h
     struct ipc_ns *ipc;
     const struct boot_spec *spec;
 

@@ -40,6 +40,7 @@ enum file_type {
     FILE_SYSFS,
     FILE_SYSFS_DIR,
     FILE_DEVPTS_DIR,
+    FILE_TMPFS_DIR,
     FILE_TYPE_COUNT
 };
 
@@ -118,7 +119,7 @@ struct fd_table {
     refcount_t refs;
     struct lock lock;    // LOCK_RANK_FD_TABLE
     uint32_t size;       // entries allocated
-    struct fd_entry *entries; // GUARDED_BY(lock)
+    struct fd_entry *entries; // GUARDED_BY(lock); the only task of a table that isn't shared reads it without
     uint64_t *used;      // bitmap
     uint32_t next;       // lowest that may be free
     uint32_t count;
@@ -141,6 +142,7 @@ int64_t fd_table_next(struct fd_table *table, uint32_t from);   // next used num
 struct fs_context {
     refcount_t refs;
     struct lock lock; // LOCK_RANK_FS_CONTEXT
+    _Atomic uint32_t seq;  // odd while root or cwd change
     struct path root, cwd; // GUARDED_BY(lock)
     uint32_t umask;
     struct mount_ns *ns;

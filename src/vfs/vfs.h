@@ -1,7 +1,9 @@
 // The file layer's objects: inodes, dentries, mounts, paths, super blocks.
 //
-// Locks, in the order they are taken: super_block.rename_lock > inode.dir_lock (of directories; two by address) > inode.lock >
-// mount_ns.lock > dentry.lock. Path walking takes none of them on its fast path (vfs/walk.c).
+// Locks, in the order they are taken: super_block.rename_lock > inode.dir_lock (two by address) > inode.lock > mount_ns.lock >
+// dentry.lock. Path walking takes none of them on its fast path (vfs/walk-fast.c). dir_lock guards a directory's entries; on a
+// regular file it serialises writers (write, truncate, fallocate) and is held over copies from the guest. mm.lock is taken
+// under inode.lock (truncation), so nothing that runs under mm.lock (file_map_source) may take an inode's locks.
 // References: a dentry holds its inode and its parent; a path holds its mount and dentry; a file holds its path.
 // Objects carry a type number; the operations are found in constant tables (vfs/types.c).
 #pragma once
@@ -65,10 +67,13 @@ struct inode {
     uint64_t blocks;        // 512-byte units
     struct timespec64 atime, mtime, ctime, btime; // GUARDED_BY(lock)
     struct super_block *sb; // immutable
-    struct lock dir_lock;   // LOCK_RANK_INODE_DIR
+    struct lock dir_lock;   // LOCK_RANK_INODE_DIR: entries of a directory, writers of a file
     struct lock lock;       // LOCK_RANK_INODE
     void *priv;             // the file system's own
     struct file_lock_context *locks; // flock, POSIX, OFD; created on demand
+    struct dentry *dir_dentry; // of a directory: the one dentry that names it, no reference; see inode_any_dentry()
+    char *link;             // target of a symlink, NUL-terminated, kmalloc'ed; set once (inode_set_link), then immutable
+    uint32_t link_size;
     struct list watches;    // inotify, GUARDED_BY(lock)
     struct pipe *fifo;      // open FIFO
     struct unix_socket *socket; // bound AF_UNIX socket
@@ -179,6 +184,7 @@ struct dentry {
     struct dentry *parent;    // holds a reference; itself for a root
     struct inode *inode;      // NULL: known to be absent
     struct super_block *sb;
+    _Atomic uint32_t seq;     // even: stable; odd: being changed, or free. Goes on counting over reuse of the memory
     char *name;               // NUL-terminated; inline_name or kmalloc'ed
     uint32_t name_len;
     uint32_t name_hash;
@@ -186,10 +192,18 @@ struct dentry {
     struct list children, sibling; // GUARDED_BY(lock of the parent)
     struct list lru;
     _Atomic uint32_t mount_count; // something is mounted here, in some namespace
-    uint32_t flags;           // DENTRY_*
+    uint32_t flags;           // DENTRY_*; atomic
+    uint64_t cookie;          // place among the parent's children: increasing along the list, never used twice
+    uint64_t next_cookie;     // of the next child; GUARDED_BY(lock)
+    uint8_t used;             // looked up since the LRU saw it last
     char inline_name[40];
 };
-enum { DENTRY_UNHASHED = 1, DENTRY_DELETED = 2, DENTRY_COMPLETE = 4 /* all children of this directory are cached */ };
+enum {
+    DENTRY_UNHASHED = 1,
+    DENTRY_DELETED = 2,
+    DENTRY_COMPLETE = 4, // all children of this directory are cached: what isn't found isn't there
+    DENTRY_LOST = 8,     // a child was evicted since dentry_fill_begin()
+};
 
 struct mount {
     refcount_t refs;
@@ -200,6 +214,7 @@ struct mount {
     struct super_block *sb;
     uint32_t flags;            // MS_RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, RELATIME…
     struct list node;          // mount_ns.mounts
+    struct mount *hash_next;   // by parent and mountpoint
     struct mount_ns *ns;       // NULL once unmounted
     char *source;              // as shown in /proc/mounts
     _Atomic uint32_t busy;     // files and cwds, for umount's EBUSY
@@ -230,13 +245,18 @@ void dentry_unref(struct dentry *d);
 struct dentry *dentry_alloc_root(struct super_block *sb, struct inode *root); // takes the inode's reference
 struct super_block *super_alloc(enum super_type type);
 void super_unref(struct super_block *sb);
-// A directory read by the file system fills the cache: children with their inodes (reference taken), and, when complete, the
-// knowledge that nothing else is there. dir->dir_lock held.
+// A directory read by the file system fills the cache: children with their inodes (reference taken; NULL: known to be absent),
+// and, when complete, the knowledge that nothing else is there. dir->dir_lock held. Names that are cached already stay as they
+// are. Bracket a whole listing with dentry_fill_begin() and dentry_set_complete() (around lookup, begin is done by the caller).
+void dentry_fill_begin(struct dentry *dir);
 void dentry_cache_child(struct dentry *dir, const char *name, uint32_t len, struct inode *inode);
 void dentry_set_complete(struct dentry *dir);
 void dentry_invalidate(struct dentry *d); // drops it and what is below from the cache
-// Any dentry through which a directory inode is known; for file systems that cache whole directories. NULL possible.
+// The dentry through which a directory inode is known; for file systems that cache whole directories. NULL possible. No
+// reference: it stays while an operation on the directory runs (the caller of the operation holds it).
 struct dentry *inode_any_dentry(struct inode *dir);
+// Gives a symlink inode its target for good, so that walking needs no call of readlink. 0 or -ENOMEM.
+int inode_set_link(struct inode *inode, const char *target, uint64_t size);
 
 void inode_touch(struct inode *inode, bool atime, bool mtime, bool ctime); // to now
 // Generic permission check (mode bits, capabilities, setgid/sticky not included): mask of 4 read, 2 write, 1 exec.
