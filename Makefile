@@ -25,11 +25,11 @@ lint:
 format:
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
 
-# Installs PREFIX/bin/caisson and PREFIX/libexec/caisson/caisson-sandbox, which it looks for beside itself first.
+# Installs PREFIX/bin/caisson and PREFIX/libexec/caisson/caisson-sandbox.
 install: build
-	meson configure $(BUILD) --prefix $(PREFIX) -Dtests=false
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
-	meson configure $(BUILD) -Dtests=true
+	meson configure $(BUILD) --prefix $(PREFIX)
+	@scripts/build.sh $(BUILD)
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
 bench: build
 	@scripts/install-deps.sh bench

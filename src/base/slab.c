@@ -106,7 +106,7 @@ static void *map_arena(uint64_t base, uint64_t limit)
 
 static int draw_base(uint64_t limit, uint64_t *ret_base)
 {
-    uint64_t x;
+    uint64_t x = 0;
     long n;
     do {
         n = host_syscall3(SYS_getrandom, (long)&x, sizeof(x), 0);
