@@ -496,6 +496,14 @@ static void gt_find_self(const char *argv0)
              (int)getpid());
 }
 
+static void gt_reset_internal_signals(void)
+{
+    // The kernel's structure: handler (SIG_DFL is 0), flags, restorer, mask.
+    const unsigned long by_default[4] = {0};
+    for (int sig = 32; sig <= 33; sig++)
+        syscall(SYS_rt_sigaction, sig, by_default, NULL, 8);
+}
+
 int main(int argc, char **argv)
 {
     gt_find_self(argc > 0 ? argv[0] : NULL);
@@ -506,6 +514,8 @@ int main(int argc, char **argv)
         gt_say("# no entry %s", argv[1]);
         return 1;
     }
+    // glibc's posix_spawn, which make uses, leaves its two internal signals ignored in what it starts.
+    gt_reset_internal_signals();
     bool do_fork = argc == 1;
     int first = 1;
     if (argc > 1 && strcmp(argv[1], "-l") == 0) {
