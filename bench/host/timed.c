@@ -1,14 +1,15 @@
 /*
  * Runs one command and tells what it cost, from outside.
  *
- *   timed [--procs FILE]... [--cpu N] [--timeout SECONDS] [--unmount DIR] --result FD -- COMMAND...
+ *   timed [--procs FILE]... [--cpu N] [--timeout SECONDS] [--unmount DIR] [--linger MS]
+ *         --result FD -- COMMAND...
  *
  * --procs names cgroup.procs files; timed enters those cgroups before the command starts, so that
  * all that comes of the command is counted there. --cpu pins everything to one CPU. --unmount takes
  * a mount away from the command's view (in a mount namespace of its own). The result is one JSON
  * line on descriptor FD: wall time from just before the fork to the command's exit, its status, and
- * the resources of everything that it left behind: timed adopts orphans and waits for them, for a
- * second at most.
+ * the resources of everything that it left behind: timed adopts orphans and waits for them, for as
+ * long as --linger says (a second).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,6 +31,7 @@
 struct options {
     int result_fd;
     unsigned timeout;
+    unsigned linger_ms;
     char **command;
 };
 
@@ -117,7 +119,7 @@ static int run(const struct options *options)
         if (pid == main_pid) {
             end = now_ns();
             main_status = status;
-            deadline = end + 1000000000u;
+            deadline = end + options->linger_ms * 1000000ull;
         } else if (pid == 0) {
             if (end != 0)
                 break;
@@ -143,7 +145,7 @@ static int run(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.result_fd = 2, .timeout = 3600};
+    struct options options = {.result_fd = 2, .timeout = 3600, .linger_ms = 1000};
     int i = 1;
     for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         const char *value = argv[i + 1];
@@ -153,6 +155,8 @@ int main(int argc, char **argv)
             pin(atoi(value));
         } else if (strcmp(argv[i], "--timeout") == 0) {
             options.timeout = (unsigned)atoi(value);
+        } else if (strcmp(argv[i], "--linger") == 0) {
+            options.linger_ms = (unsigned)atoi(value);
         } else if (strcmp(argv[i], "--unmount") == 0) {
             hide_mount(value);
         } else if (strcmp(argv[i], "--result") == 0) {
