@@ -28,6 +28,7 @@ static struct tls_image find_tls_image(void)
 {
     struct tls_image image = {.align = STACK_ALIGN};
     const char *base = (const char *)&__ehdr_start;
+    __asm__("" : "+r"(base)); // what follows the header isn't part of that object for the compiler
     const Elf64_Phdr *headers = (const Elf64_Phdr *)(base + __ehdr_start.e_phoff);
     for (int i = 0; i < __ehdr_start.e_phnum; i++) {
         if (headers[i].p_type == PT_INTERP)
