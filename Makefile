@@ -43,7 +43,7 @@ deps:
 	@scripts/install-deps.sh build
 
 clean:
-	rm -rf $(BUILD) build-debug build-asan-gcc build-asan-clang build-fuzz
+	rm -rf $(BUILD) build-debug build-tsan build-asan-gcc build-asan-clang build-fuzz
 
 help:
 	@echo 'make build | run [ARGS=…] | test | lint | format | install [PREFIX=… DESTDIR=…] | bench | bench-full | clean'

@@ -2,7 +2,8 @@
 # Configures a build directory where there is none, and builds. Quiet unless something goes wrong.
 #
 # usage: build.sh [DIR [MESON-OPTION...]]
-#   CC   compiler (default gcc, through ccache where there is one)
+#   CC              compiler (default gcc, through ccache where there is one)
+#   NINJA_TARGETS   build only these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-build}
@@ -28,4 +29,5 @@ if [ ! -f "$dir/build.ninja" ]; then
 fi
 # Notices directories that have appeared since, see build-dirs.sh.
 ninja -C "$dir" build-dirs.stamp >/dev/null 2>&1 || true
-run ninja -C "$dir"
+# shellcheck disable=SC2086
+run ninja -C "$dir" ${NINJA_TARGETS:-}

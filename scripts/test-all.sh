@@ -8,6 +8,7 @@
 # failure more. Results are kept in BUILD-DIR/test-results/PART.log.
 #
 # LIMIT_SCALE   multiplies the time limits (default 1)
+# DEADLINE      seconds for everything (default 2160); what doesn't fit any more counts as failed
 set -u
 cd "$(dirname "$0")/.." || exit 2
 build=${1:-build}
@@ -16,6 +17,7 @@ results=$build/test-results
 mkdir -p "$results" || exit 2
 caisson=$PWD/$build/caisson
 scale=${LIMIT_SCALE:-1}
+deadline=${DEADLINE:-2160}
 wanted=" $* "
 
 passed=0 failed=0 skipped=0
@@ -26,6 +28,15 @@ part() {
     local name=$1 limit=$(($2 * scale)) log=$results/$1.log status start=$SECONDS ok bad skip
     shift 2
     if [ "$wanted" != "  " ] && [[ $wanted != *" $name "* ]]; then
+        return
+    fi
+    if [ $((SECONDS + limit)) -gt "$deadline" ]; then
+        limit=$((deadline - SECONDS))
+    fi
+    if [ "$limit" -lt 10 ]; then
+        echo "$name: not run, the time is up"
+        failures+=("$name: not run, the time is up")
+        failed=$((failed + 1))
         return
     fi
     timeout -k 20 "$limit" "$@" </dev/null >"$log" 2>&1

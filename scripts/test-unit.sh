@@ -2,6 +2,7 @@
 # Runs the unit tests of a build directory and prints a line for each test in them.
 #
 # usage: test-unit.sh [BUILD-DIR [PREFIX]]     PREFIX goes before the names
+#   ONLY   run the one program of this name
 set -u
 build=${1:-build} prefix=${2:-}
 status=0
@@ -12,6 +13,7 @@ trap 'rm -f "$log"' EXIT
 count=0
 for program in "${programs[@]}"; do
     [ -f "$program" ] && [ -x "$program" ] || continue
+    [ -z "${ONLY:-}" ] || [ "$(basename "$program")" = "test-$ONLY" ] || continue
     count=$((count + 1))
     name=$prefix$(basename "$program" | sed 's/^test-//')
     timeout -k 5 120 "$program" >"$log" 2>&1
