@@ -32,12 +32,12 @@ install: build
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
 bench: build
-	@scripts/install-deps.sh bench
-	bench/run.py --quick
+	@bench/install-deps.sh
+	bench/run.py --quick --caisson $(BUILD)/caisson
 
 bench-full: build
-	@scripts/install-deps.sh bench
-	bench/run.py --full
+	@bench/install-deps.sh
+	bench/run.py --full --caisson $(BUILD)/caisson
 
 deps:
 	@scripts/install-deps.sh build
