@@ -34,6 +34,8 @@ OTHERS = {
 # Single headers that may be included against the order, by directory, with the reason.
 EXCEPTIONS = {
     ("base", "host/syscall.h"): "the bare instruction, for futex, mmap, madvise, write, getrandom and exit_group",
+    ("mm", "kernel/kernel.h"): "the list of address spaces, and the size of the machine",
+    ("mm", "kernel/task.h"): "whose address space it is: limits, privileges, the thread that executes the commands",
     ("fs", "gofer/protocol.h"): "the messages between hostfs and the gofer",
     ("host", "gofer/protocol.h"): "the channel to the gofer",
     ("gofer", "sandbox/boot-spec.h"): "what the gofer is started with",

@@ -50,6 +50,9 @@ struct kernel {
     _Atomic uint64_t fork_count;   // /proc/stat
     _Atomic uint64_t context_switches;
 
+    struct lock mms_lock; // LOCK_RANK_OBJECT
+    struct list mms;      // GUARDED_BY(mms_lock): every address space, by mm.node (mm/mm.c)
+
     struct lock misc_lock; // LOCK_RANK_OBJECT: uts, console
     struct uts_name uts;   // GUARDED_BY(misc_lock)
     struct tty *console;   // the host terminal on stdio, or NULL

@@ -17,7 +17,8 @@ struct map_source {
 };
 
 // Finds the source for [offset, offset+size) of f. shared and prot are those of the mapping (a shared writable one needs a
-// writable descriptor). 0, -ENODEV, -EACCES, -ENOMEM, -ENOSPC. May talk to the gofer; called with mm.lock held.
+// writable descriptor). 0, -ENODEV, -EACCES, -ENOMEM, -ENOSPC. May talk to the gofer and take the inode's lock; called without
+// mm.lock.
 int file_map_source(struct file *f, uint64_t offset, uint64_t size, int prot, bool shared, struct map_source *out);
 // May mmap(2) map f so? Checks the open mode, noexec mounts, seals, O_PATH. 0, -EACCES, -ENODEV, -EPERM, -EBADF, -ETXTBSY.
 int file_map_check(struct file *f, int prot, bool shared);
@@ -25,9 +26,14 @@ int file_map_check(struct file *f, int prot, bool shared);
 int file_map_max_prot(struct file *f, bool shared);
 // msync of a range that is mapped shared.
 int file_map_sync(struct file *f, uint64_t offset, uint64_t size);
-// Mappings register with the file so that truncation can take the range away (mm_unmap_file_range() is the call back).
+// Mappings register with the file so that truncation can take the range away (mm_unmap_file_range() is the call back). Once
+// for each vma; called with mm.lock held, so they may take only locks of a higher rank.
 void file_map_added(struct file *f);
 void file_map_removed(struct file *f);
+// Two files with the same contents (opens of one inode) have the same identity. Never NULL, never followed.
+const void *file_map_identity(const struct file *f);
+// MADV_REMOVE of a shared writable mapping: punches a hole. -EOPNOTSUPP when the file can't.
+int file_map_remove(struct file *f, uint64_t offset, uint64_t size);
 void file_map_describe(struct file *f, uint32_t *dev, uint64_t *ino, struct strbuf *path); // for /proc/PID/maps
 struct file *file_ref(struct file *f);
 void file_unref(struct file *f); // may sleep: not under locks above LOCK_RANK_MM

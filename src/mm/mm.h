@@ -31,6 +31,8 @@ enum vma_flags {
     VMA_HUGEPAGE = 1 << 11,
     VMA_NOHUGEPAGE = 1 << 12,
     VMA_SYSV = 1 << 13, // a System V segment: shm_detach() is called for file when the last piece goes
+    VMA_STALE = 1 << 14, // what lies past `valid` is still mapped in the stub: mm_run_deferred() takes it away
+    VMA_STACK = 1 << 15, // the main stack: mapped whole, shown from mm.stack_shown on
 };
 
 struct vma {
@@ -41,6 +43,7 @@ struct vma {
     uint32_t flags;
     struct file *file; // holds a reference; NULL: anonymous
     uint64_t offset;   // in file, of start
+    uint64_t valid;    // [start, valid) is mapped in the stub; [valid, end) lies past the end of file and is inaccessible
     char *name;        // PR_SET_VMA_ANON_NAME; kmalloc'ed or NULL
 };
 
@@ -49,16 +52,24 @@ struct vma {
 struct mm {
     refcount_t users; // tasks that run in it, plus transient users
     struct lock lock; // LOCK_RANK_MM
+    struct list node; // kernel.mms
     struct rb_tree vmas;          // GUARDED_BY(lock)
     struct platform_mm *pm;       // immutable until the last put
     uint64_t brk_start, brk;      // GUARDED_BY(lock)
     uint64_t start_code, end_code, start_data, end_data, start_stack;
     uint64_t arg_start, arg_end, env_start, env_end;
     uint64_t stack_limit;         // lowest address of the mapped stack
+    uint64_t stack_shown;         // GUARDED_BY(lock): where the stack seems to start
+    struct vma *recent;           // GUARDED_BY(lock): the last one found
+    uint64_t free_from;           // GUARDED_BY(lock): the search for a gap starts here, downwards
+    uint64_t free_hole;           // GUARDED_BY(lock): no gap above free_from is larger
     uint64_t mmap_base;           // searched downwards from here
+    uint64_t resident_pages; // as last measured; GUARDED_BY(lock)
     uint64_t total_pages, data_pages, locked_pages, stack_pages, exec_pages, shared_pages; // GUARDED_BY(lock)
     uint32_t vma_count;           // GUARDED_BY(lock); limited by vm.max_map_count
-    bool lock_future;             // mlockall(MCL_FUTURE)
+    bool lock_future;             // mlockall(MCL_FUTURE); GUARDED_BY(lock)
+    bool lock_on_fault;           // and MCL_ONFAULT
+    bool stale;                   // some vma has VMA_STALE; GUARDED_BY(lock)
     uint64_t auxv[MM_AUXV_MAX];   // pairs, ends with AT_NULL; immutable after exec
     uint32_t auxv_count;          // 64-bit words
     struct file *exe;             // GUARDED_BY(lock); holds a reference
@@ -81,6 +92,8 @@ struct mm_target {
     struct task *task; // limits and credentials
     struct mm *mm;
     struct platform_thread *pt;
+    bool resume; // the guest may go on with the call's result as soon as its thread has made the change (platform.h,
+                 // platform_commit_and_resume()); only when the change is all that the call does
 };
 struct mmap_request {
     uint64_t addr, size; // size > 0
@@ -97,6 +110,19 @@ int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old
                  uint64_t new_addr);
 int64_t mm_brk(const struct mm_target *target, uint64_t brk);
 int mm_advise(const struct mm_target *target, uint64_t addr, uint64_t size, int advice);
+int mm_sync(const struct mm_target *target, uint64_t addr, uint64_t size, int flags);      // msync(2)
+// mlock(2) and its kin. Bookkeeping only, see lock.c.
+int mm_lock(const struct mm_target *target, uint64_t addr, uint64_t size, bool on_fault);
+int mm_unlock(const struct mm_target *target, uint64_t addr, uint64_t size);
+int mm_lock_all(const struct mm_target *target, int flags);
+int mm_unlock_all(const struct mm_target *target);
+// mincore(2) of at most 4 MiB: one byte a page into vec. -ENOMEM when a part isn't mapped.
+int mm_mincore(const struct mm_target *target, uint64_t addr, uint64_t size, uint8_t *vec);
+// PR_SET_VMA_ANON_NAME; name NULL takes it away. remap_file_pages(2) is in sys/mman.c.
+int mm_set_name(const struct mm_target *target, uint64_t addr, uint64_t size, const char *name);
+
+// The target that a call of t itself uses.
+struct mm_target mm_target_of(struct task *t);
 
 // A guest fault that the platform reported. Returns 0 when the access may be retried (the map says that it is valid, or it
 // was made valid), else fills in a siginfo's signo and code (SIGSEGV SEGV_MAPERR/SEGV_ACCERR, SIGBUS BUS_ADRERR) and returns
@@ -107,9 +133,24 @@ int mm_fault(struct task *t, const struct trap *trap, int *signo, int *code);
 // mm.lock; a hint only, the access itself may still fail.
 bool mm_access_ok(struct mm *mm, uint64_t addr, uint64_t size, bool write);
 
-// Truncation of a file to new_size bytes (or a hole): takes the range away from every address space that maps it.
+// Makes a page accessible that the map allows but the stub has not (the tail of a mapping of a file that has grown). True
+// when the access is worth another try. t's own thread; no lock held.
+bool mm_fault_in(struct task *t, uint64_t addr, bool write);
+
+// Truncation: takes [offset, offset+size) of the file away from every address space that maps it; offset is the new end of
+// file. (A hole needs nothing: the host takes punched pages out of the stubs.) The threads of those address spaces do it
+// before they run guest code again; called with the inode's lock held.
 void mm_unmap_file_range(struct file *f, uint64_t offset, uint64_t size);
+// Makes the changes that other threads have asked of this address space. Called by t's own kernel thread, without a lock,
+// when TASK_WORK_MM is set, before it returns to the guest.
+void mm_run_deferred(struct task *t);
 
 // ---- /proc ----
 void mm_show_maps(struct mm *mm, struct strbuf *out, bool smaps);
+void mm_show_smaps_rollup(struct mm *mm, struct strbuf *out);
+// Sizes in pages, for /proc/PID/stat, statm and status.
+struct mm_sizes {
+    uint64_t total, peak, resident, shared, text, data, stack, locked;
+};
+void mm_get_sizes(struct mm *mm, struct mm_sizes *out);
 uint64_t mm_resident_bytes(struct mm *mm, struct task *via);
