@@ -25,10 +25,11 @@ TOP = os.path.dirname(BENCH)
 SHAPES, LOADS = ("all", "one"), ("alone", "busy")
 
 # Per tier: rounds, milliseconds per micro row, seconds for everything, seconds for one cell (a row
-# in a column under a condition) after which it is measured no more, seconds of idling.
+# in a column under a condition) after which it is measured no more, seconds of idling, and how many
+# rounds measure other conditions than all CPUs alone.
 TIERS = {
-    "quick": {"rounds": 10, "time": 20, "budget": 480, "cell": 4, "idle": 10},
-    "full": {"rounds": 10, "time": 100, "budget": 7200, "cell": 90, "idle": 60},
+    "quick": {"rounds": 10, "time": 20, "budget": 450, "cell": 4, "idle": 10, "others": 3},
+    "full": {"rounds": 10, "time": 100, "budget": 7200, "cell": 90, "idle": 60, "others": 10},
 }
 FEWEST_ROUNDS = 3
 FAILURES_ENOUGH = 2
@@ -98,14 +99,16 @@ class Recorder:
 class Run:
     def __init__(self, options, context, chosen_columns, chosen_rows, recorder):
         self.options = options
+        self.other_rounds = TIERS[options.tier]["others"]
         self.context = context
         self.columns = chosen_columns
         self.rows = chosen_rows
         self.recorder = recorder
         self.expected = {}
 
-    def conditions(self, row):
-        every = row.crosses and (row.kind == "micro" or row.conditions == "all")
+    def conditions(self, row, number):
+        every = (row.crosses and (row.kind == "micro" or row.conditions == "all")
+                 and number < self.other_rounds)
         for shape in SHAPES:
             for load in LOADS:
                 plain = (shape, load) == ("all", "alone")
@@ -129,7 +132,7 @@ class Run:
         for row in self.rows:
             if row.kind not in ("macro", "start", "exec"):
                 continue
-            for shape, load in self.conditions(row):
+            for shape, load in self.conditions(row, number):
                 for column in self.turn(number):
                     self._macro(number, row, column, shape, load)
 
@@ -138,7 +141,7 @@ class Run:
         for shape in SHAPES:
             for load in LOADS:
                 for column in self.turn(number):
-                    todo = [row for row in micro if (shape, load) in self.conditions(row)
+                    todo = [row for row in micro if (shape, load) in self.conditions(row, number)
                             and not self.recorder.enough(row, column, shape, load)]
                     last = time.monotonic()
                     for m in measure.micro_rows(self.context, column, todo, shape, load):
@@ -184,8 +187,7 @@ def prepare(options, tier):
              for name in ("minimal", "dev")}
     images.install_programs(BENCH, native, found)
     why = images.fetch_backports_runsc(options.cache)
-    every = columns.discover(programs, options.cache, os.path.abspath(options.caisson),
-                             options.column)
+    every = columns.discover(programs, options.cache, options.caisson, options.column)
     for column in every:
         if column.name == "runsc-2024" and column.missing and why:
             column.missing = why
@@ -194,8 +196,12 @@ def prepare(options, tier):
     work = os.path.join(options.cache, "run", str(os.getpid()))
     os.makedirs(work)
     cpu = max(os.sched_getaffinity(0))
-    return measure.Context(options.cache, work, programs, found, cpu,
-                           options.time or tier["time"]), every
+    context = measure.Context(options.cache, work, programs, found, cpu,
+                              options.time or tier["time"])
+    context.idle_before = host.idle_percent(1)
+    if context.idle_before < 95:
+        say(f"note: the machine is only {context.idle_before:.0f} % idle before anything starts")
+    return context, every
 
 
 def header_of(options, context, every, rounds):
@@ -205,9 +211,9 @@ def header_of(options, context, every, rounds):
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "tier": options.tier, "rounds": rounds, "time_ms": context.time_ms,
-        "machine": host.machine(), "cpu_source": source,
-        "columns": [{"name": c.name, "version": c.version, "missing": c.missing, "note": c.note}
-                    for c in every],
+        "machine": host.machine(), "cpu_source": source, "idle_before": context.idle_before,
+        "columns": [{"name": c.name, "version": c.version, "note": c.note,
+                     "missing": c.missing and c.missing.replace(TOP + "/", "")} for c in every],
     }
 
 

@@ -19,4 +19,6 @@ for check in scripts/check-*.py; do
     try "$name --self-test" "$check" --self-test
     try "$name" "$check"
 done
+try "bench/self-test" bench/self-test.py
+try "bench/counts --self-test" bench/counts.py --self-test
 exit $status

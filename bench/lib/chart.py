@@ -30,10 +30,13 @@ SERIES = [("runsc-2022", "p22"), ("runsc-2024", "p24")]
 
 
 class Axis:
+    """Maps ratios to places, on a logarithmic scale."""
+
     def __init__(self, values):
         low = min([v for v in values if v > 0] + [0.5])
         high = max([v for v in values if v > 0] + [10])
-        self.low = math.floor(math.log10(low) * 2) / 2 if low < 1 else -0.1
+        # What is ten times faster than native is noise or a mistake, and stands at the left edge.
+        self.low = max(-1.05, math.log10(low) - 0.1)
         self.high = math.log10(high) + 0.1
 
     def x(self, value):
@@ -41,8 +44,9 @@ class Axis:
         return LABEL_WIDTH + PLOT_WIDTH * min(max(part, 0), 1)
 
     def ticks(self):
+        digits = (1, 2, 5) if self.high - self.low < 3 else (1, 3)
         for power in range(-2, 5):
-            for digit in (1, 2, 5):
+            for digit in digits:
                 value = digit * 10.0 ** power
                 if self.low <= math.log10(value) <= self.high:
                     yield value
@@ -53,7 +57,7 @@ def number(value):
         return f"{value:,.0f}"
     if value >= 10:
         return f"{value:.0f}"
-    return f"{value:.2g}" if value >= 1 else f"{value:.2f}"
+    return f"{value:.2f}" if value < 2 else f"{value:.1f}"
 
 
 def draw_row(line, axis, y):

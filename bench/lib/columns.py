@@ -144,11 +144,13 @@ def version_of(command):
 
 
 def runtime(name, command, kind=Column, note=""):
-    if not shutil.which(command[0]):
-        return kind(name, command, missing=f"{command[0]} is not installed", note=note)
+    where = shutil.which(command[0])
+    if not where:
+        return kind(name, command, missing=f"there is no {command[0]}", note=note)
+    command = [os.path.abspath(where)] + command[1:]
     version, problem = version_of(command[:1])
     if problem:
-        return kind(name, command, missing=f"{command[0]} --version: {problem}", note=note)
+        return kind(name, command, missing=f"--version: {problem}", note=note)
     return kind(name, command, version=version, note=note)
 
 

@@ -210,13 +210,24 @@ def pinned_to(pids, cpu):
     return None
 
 
+def idle_percent(seconds):
+    """How idle the whole machine is, over that time; stolen time counts as busy."""
+    def sample():
+        fields = list(map(int, read_text("/proc/stat").splitlines()[0].split()[1:9]))
+        return fields[3] + fields[4], sum(fields)
+    idle_start, all_start = sample()
+    time.sleep(seconds)
+    idle_end, all_end = sample()
+    return round(100 * (idle_end - idle_start) / max(1, all_end - all_start), 1)
+
+
 def machine():
     """What a reader must know of the machine to judge the numbers."""
     model = re.search(r"model name\s*:\s*(.*)", read_text("/proc/cpuinfo"))
     memory = re.search(r"MemTotal:\s+(\d+)", read_text("/proc/meminfo"))
     flags = re.search(r"flags\s*:\s*(.*)", read_text("/proc/cpuinfo"))
     return {
-        "kernel": " ".join(os.uname()[::2][:1] + (os.uname().release,)),
+        "kernel": f"{os.uname().sysname} {os.uname().release}",
         "cpu": model.group(1) if model else os.uname().machine,
         "cpus": len(os.sched_getaffinity(0)),
         "memory_mib": int(memory.group(1)) // 1024 if memory else None,

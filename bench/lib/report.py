@@ -189,7 +189,7 @@ def machine_text(header):
     virtual = ", a virtual machine" if m["virtual"] else ""
     return (f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_mib']} MiB{virtual}; {m['kernel']}. "
             f"{header['date']}; {header['rounds']} rounds, {header['time_ms']} ms per micro row; "
-            f"CPU time from {header['cpu_source']}.")
+            f"CPU time from {header['cpu_source']}; {header['idle_before']:.0f} % idle before the run.")
 
 
 def section(tier, page, chart_name):
