@@ -139,8 +139,8 @@ struct task {
     struct restart_block restart; // task-owned
     struct trap_info *trap;       // task-owned: what is being answered, see kernel/run.h
 
-    uint64_t fault_addr, fault_rip; // task-owned: the last fault, to notice one that makes no progress (mm/fault.c)
-    uint32_t fault_count;           // task-owned
+    uint64_t retry_addr, retry_rip; // task-owned: the last fault, to notice one that makes no progress (mm/fault.c)
+    uint32_t retry_count;           // task-owned
     uint64_t clear_child_tid;     // task-owned
     uint64_t robust_list;         // task-owned
     uint64_t rseq_addr;

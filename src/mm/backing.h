@@ -37,5 +37,8 @@ int file_map_remove(struct file *f, uint64_t offset, uint64_t size);
 void file_map_describe(struct file *f, uint32_t *dev, uint64_t *ino, struct strbuf *path); // for /proc/PID/maps
 struct file *file_ref(struct file *f);
 void file_unref(struct file *f); // may sleep: not under locks above LOCK_RANK_MM
+// An address space runs the file: nobody may open it for writing. -ETXTBSY when somebody has. Counted.
+int file_deny_write(struct file *f);
+void file_allow_write(struct file *f);
 // A file for MAP_SHARED|MAP_ANONYMOUS of `size` bytes. NULL: out of memory.
 struct file *file_create_anon_shared(uint64_t size);

@@ -179,12 +179,12 @@ static bool repeats(struct task *t, const struct trap *trap)
     struct guest_regs regs;
 
     platform_get_regs(t->pt, &regs);
-    if (t->fault_addr != trap->addr || t->fault_rip != regs.rip) {
-        t->fault_addr = trap->addr;
-        t->fault_rip = regs.rip;
-        t->fault_count = 0;
+    if (t->retry_addr != trap->addr || t->retry_rip != regs.rip) {
+        t->retry_addr = trap->addr;
+        t->retry_rip = regs.rip;
+        t->retry_count = 0;
     }
-    return ++t->fault_count > FAULT_RETRIES;
+    return ++t->retry_count > FAULT_RETRIES;
 }
 
 int mm_fault(struct task *t, const struct trap *trap, int *signo, int *code)
@@ -217,7 +217,7 @@ int mm_fault(struct task *t, const struct trap *trap, int *signo, int *code)
         return -EFAULT;
     if (!repeats(t, trap))
         return 0;
-    t->fault_count = 0;
+    t->retry_count = 0;
     *signo = trap->sig;
     *code = trap->code;
     return -EFAULT;

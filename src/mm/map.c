@@ -98,6 +98,8 @@ int mm_commit(const struct mm_target *target, int64_t result)
 {
     int ret;
 
+    if (target->batch)
+        return 0;
     if (target->resume && __atomic_load_n((uint32_t *)&target->task->pending_work, __ATOMIC_RELAXED) == 0)
         ret = platform_commit_and_resume(target->pt, result);
     else

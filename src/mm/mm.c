@@ -20,6 +20,12 @@
 
 SLAB_TYPE(mm_slab, SLAB_MM, struct mm);
 
+void mm_init(struct kernel *k)
+{
+    lock_init(&k->mms_lock, LOCK_RANK_OBJECT);
+    list_init(&k->mms);
+}
+
 static struct mm *mm_alloc(void)
 {
     struct mm *mm = slab_alloc(&mm_slab);
@@ -56,8 +62,10 @@ static void mm_free(struct mm *mm)
         vma_bury(&g, v);
     }
     vma_graveyard_done(&g);
-    if (mm->exe)
+    if (mm->exe) {
+        file_allow_write(mm->exe);
         file_unref(mm->exe);
+    }
     slab_free(&mm_slab, mm);
 }
 
@@ -145,7 +153,9 @@ static void copy_layout(struct mm *child, const struct mm *mm)
     memcpy(child->auxv, mm->auxv, sizeof(child->auxv));
     child->auxv_count = mm->auxv_count;
     child->dumpable = mm->dumpable;
-    child->exe = mm->exe ? file_ref(mm->exe) : NULL;
+    // The parent's own denial makes sure that this one succeeds.
+    if (mm->exe && file_deny_write(mm->exe) == 0)
+        child->exe = file_ref(mm->exe);
 }
 
 static int copy_map_locked(struct mm *child, struct mm *mm, struct vma_graveyard *g)

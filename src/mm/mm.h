@@ -13,6 +13,7 @@
 #include "platform/platform.h"
 
 struct file;
+struct kernel;
 struct strbuf;
 struct task;
 
@@ -94,6 +95,8 @@ struct mm_target {
     struct platform_thread *pt;
     bool resume; // the guest may go on with the call's result as soon as its thread has made the change (platform.h,
                  // platform_commit_and_resume()); only when the change is all that the call does
+    bool batch;  // exec: commands are queued and entered in the map at once; the caller commits them all, and throws the
+                 // whole address space away when that fails
 };
 struct mmap_request {
     uint64_t addr, size; // size > 0
@@ -123,6 +126,17 @@ int mm_set_name(const struct mm_target *target, uint64_t addr, uint64_t size, co
 
 // The target that a call of t itself uses.
 struct mm_target mm_target_of(struct task *t);
+
+// exec: draws the places of stack and mappings in an empty map and maps the stack; the caller commits (target->batch).
+// ret_stack_top: its end.
+int mm_layout_init(const struct mm_target *target, int stack_prot, bool randomize, uint64_t *ret_stack_top);
+// A free place for an image of `size` bytes, chosen as mmap would. 0: none.
+uint64_t mm_find_room(struct mm *mm, uint64_t size, uint64_t align);
+void mm_set_brk(struct mm *mm, uint64_t start);
+// A page-aligned random offset below `range` bytes.
+uint64_t mm_random_offset(uint64_t range);
+// Called once, before the first address space.
+void mm_init(struct kernel *k);
 
 // A guest fault that the platform reported. Returns 0 when the access may be retried (the map says that it is valid, or it
 // was made valid), else fills in a siginfo's signo and code (SIGSEGV SEGV_MAPERR/SEGV_ACCERR, SIGBUS BUS_ADRERR) and returns
