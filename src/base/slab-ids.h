@@ -56,5 +56,7 @@ enum slab_id {
     SLAB_XATTR,
     SLAB_PATCH_FILE,
     SLAB_PATCH_SITE,
+    SLAB_USER,
+    SLAB_PI_STATE,
     SLAB_ID_COUNT
 };

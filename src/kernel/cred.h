@@ -22,6 +22,8 @@ struct cred {
 struct cred *cred_get(const struct cred *c);
 void cred_put(const struct cred *c);
 struct cred *cred_copy(const struct cred *c); // private copy to change, NULL: no memory
+struct cred *cred_create(void);                // all zero: root's ids without capabilities
+bool cred_has_group(const struct cred *c, uint32_t gid); // supplementary only
 bool cred_in_group(const struct cred *c, uint32_t gid); // fsgid or supplementary
 bool cred_capable(const struct cred *c, int cap);       // effective
 struct task;

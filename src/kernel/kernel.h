@@ -18,6 +18,8 @@ struct task;
 struct thread_group;
 struct timer_wheel;
 struct host_events;
+struct process_group;
+struct user_table;
 struct tty;
 struct ipc_ns;
 struct vfs;
@@ -43,6 +45,9 @@ struct kernel {
     struct lock tasks_lock;        // LOCK_RANK_TASKLIST
     struct list tasks;             // GUARDED_BY(tasks_lock): every thread, by task.all_node
     struct task **pid_table;       // GUARDED_BY(tasks_lock): hash by tid, see kernel/pid.c
+    struct process_group **pgrp_table; // GUARDED_BY(tasks_lock): hash by pgid
+    struct session **session_table;    // GUARDED_BY(tasks_lock): hash by sid
+    struct user_table *users;      // kernel/user.c
     uint32_t last_pid;             // GUARDED_BY(tasks_lock)
     uint32_t task_count;           // GUARDED_BY(tasks_lock): threads
     uint32_t task_limit;
@@ -75,3 +80,5 @@ void kernel_random(void *out, uint64_t size);
 // A kernel thread on a stack of its own (host/thread.c); entry is found by number, not by pointer, in kernel/threads.c.
 // Ends the sandbox: reports the wait status to the CLI and exits. Called when init's group is dead.
 _Noreturn void kernel_shutdown(int wait_status);
+// Init's group has stopped (CLD_STOPPED) or goes on (CLD_CONTINUED), by signal sig: told to the CLI.
+void kernel_init_stopped(int code, int sig);

@@ -8,6 +8,7 @@
 
 #include "abi/regs.h"
 #include "base/list.h"
+#include "base/lock.h"
 #include "base/refcount.h"
 #include "base/types.h"
 
@@ -40,7 +41,8 @@ struct signal_action { // one handler
 
 struct sighand {
     refcount_t refs;
-    struct signal_action action[SIGNAL_COUNT]; // GUARDED_BY(sig_lock of the group that shares it)
+    struct lock lock; // LOCK_RANK_OBJECT: CLONE_SIGHAND without CLONE_THREAD shares it between groups
+    struct signal_action action[SIGNAL_COUNT]; // GUARDED_BY(lock); own group's readers hold sig_lock, too
 };
 
 struct sigqueue {
@@ -83,6 +85,43 @@ void sighand_put(struct sighand *s);
 struct sighand *sighand_copy(const struct sighand *s);
 void signal_exec_reset(struct task *t); // handlers to default, altstack off, timers gone
 void signal_flush_task(struct task *t); // at exit
+// Takes the next pending signal of `wanted` from the thread's or the group's queue: its number, 0 for none. signalfd,
+// sigtimedwait. Takes sig_lock.
+int signal_dequeue(struct task *t, uint64_t wanted, struct linux_siginfo *info);
+int signal_dequeue_locked(struct task *t, uint64_t wanted, struct linux_siginfo *info);
+uint64_t signal_pending_set(struct task *t); // the thread's and the group's
+void signal_recalc_locked(struct task *t);   // TASK_WORK_SIGNAL from queues and mask
+// Queues a timer's own entry. 0: queued, 1: already queued, 2: ignored. sig_lock held.
+int signal_send_timer_locked(struct thread_group *g, struct task *t, struct sigqueue *q);
+void sigpending_flush_locked(struct sigpending *p, uint64_t set); // drops what is queued of set
+struct signal_action sighand_get(struct sighand *s, int sig);
+struct sighand *sighand_create(void);
+void sighand_reset(struct sighand *s, bool ignored_too); // handlers (and SIG_IGN) to SIG_DFL
+// Builds a handler's frame in guest memory and points *regs at the handler. 0, -EFAULT, -ENOMEM. sig was dequeued.
+struct guest_regs;
+int signal_frame_push(struct task *t, int sig, const struct signal_action *action, const struct linux_siginfo *info,
+                      uint64_t saved_mask, struct guest_regs *regs);
+// The frame of sig could not be written: SIGSEGV, deadly when sig is that.
+void signal_frame_failed(struct task *t, int sig);
+// sigaltstack(2). sp is the guest's stack pointer. 0, -EPERM (in use), -EINVAL, -ENOMEM (too small).
+struct signal_stack { // stack_t
+    uint64_t sp;
+    uint32_t flags, pad;
+    uint64_t size;
+};
+int signal_set_altstack(struct task *t, const struct signal_stack *s, uint64_t sp);
+void signal_get_altstack(const struct task *t, uint64_t sp, struct signal_stack *out);
+bool signal_on_altstack(const struct task *t, uint64_t sp);
+// What a signal does without a handler.
+enum signal_default { SIGNAL_TERMINATES, SIGNAL_DUMPS, SIGNAL_IGNORED, SIGNAL_STOPS, SIGNAL_CONTINUES };
+enum signal_default signal_default_of(int sig);
+#define SIGNAL_RT_MIN 32
+// Wakes other threads for signals of the group that t, which blocks them now or exits, can't take. sig_lock held.
+void signal_retarget_locked(struct task *t);
+// Tells the parent CLD_STOPPED or CLD_CONTINUED. No lock held.
+void signal_report_stop(struct thread_group *g, int code);
+// Changes a handler: sigaction(2). old and action may be NULL. 0 or -EINVAL.
+int signal_set_action(struct task *t, int sig, const struct signal_action *action, struct signal_action *old);
 // Tell the parent that a child changed state. tasks_lock held.
 void signal_notify_parent_locked(struct thread_group *g, int code, int status);
 // True when the parent ignores SIGCHLD or has SA_NOCLDWAIT: the child reaps itself. tasks_lock held.

@@ -4,6 +4,9 @@
 #include "base/rbtree.h"
 #include "base/types.h"
 
+struct kernel;
+struct thread_group;
+
 enum timer_kind {
     TIMER_NONE,
     TIMER_POSIX,   // kernel/posix-timer.c
@@ -24,6 +27,11 @@ void timer_init(struct timer *tm, enum timer_kind kind);
 void timer_set(struct timer *tm, nsec_t expiry); // (re)arms
 // Disarms; true when it was armed. When it returns, the function isn't running (unless called from it).
 bool timer_cancel(struct timer *tm);
+int timers_init(struct kernel *k);
+_Noreturn void timer_thread(void); // body of the service thread that runs timers
+// At a group's end: every timer of the group is disarmed and freed. No lock held.
+void posix_timers_exit(struct thread_group *g);
+void itimers_exit(struct thread_group *g);
 // Called by the timer thread with no lock held; the table in timer.c maps kinds to these.
 void posix_timer_expired(struct timer *tm);
 void itimer_expired(struct timer *tm);

@@ -53,10 +53,14 @@ void wait_entry_init(struct wait_entry *w, struct task *t);
 void wait_add(struct wait_queue *q, struct wait_entry *w);
 void wait_remove(struct wait_entry *w); // harmless when not queued
 
+// WAIT_KIND_EPOLL (vfs/epoll.c): called with the queue's lock held.
+void epoll_entry_wake(struct wait_entry *w, uint32_t events);
+
 void wait_arm(struct task *t);
 // deadline: CLOCK_MONOTONIC ns, NSEC_MAX for none.
 int wait_sleep(struct task *t, nsec_t deadline);
 int wait_sleep_killable(struct task *t, nsec_t deadline); // only a fatal signal ends it
+int wait_sleep_stopped(struct task *t); // a stopped thread: only task_wake() ends it
 
 // Wake-ups: events are EPOLL* bits that have become true (0: unspecified, everybody).
 void wake_up_all(struct wait_queue *q, uint32_t events);

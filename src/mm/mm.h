@@ -52,6 +52,7 @@ struct vma {
 
 struct mm {
     refcount_t users; // tasks that run in it, plus transient users
+    _Atomic uint32_t task_count; // tasks that run in it: the last one to leave doesn't end its platform thread
     struct lock lock; // LOCK_RANK_MM
     struct list node; // kernel.mms
     struct rb_tree vmas;          // GUARDED_BY(lock)

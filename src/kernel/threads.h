@@ -1,0 +1,17 @@
+// Kernel threads by number: what a thread runs is found in a constant table, so that no code pointer lies in memory that
+// outlives a checkpoint. Threads are pooled: one whose work is done waits for the next, on the same stack.
+#pragma once
+
+struct task;
+
+enum kernel_thread_kind {
+    KERNEL_THREAD_TASK,  // arg: struct task *; task_run()
+    KERNEL_THREAD_TIMER, // timer_thread()
+    KERNEL_THREAD_KIND_COUNT
+};
+
+// 0, -EAGAIN or -ENOMEM. The thread runs at once. Its kind's function ends by kernel_thread_exit(), or never.
+int kernel_thread_create(enum kernel_thread_kind kind, void *arg);
+// Ends the work of the calling thread, whatever is on its stack.
+_Noreturn void kernel_thread_exit(void);
+// current_task(): kernel/task.h
