@@ -27,8 +27,6 @@
 #define UC_SIGCONTEXT_SS 2ull
 #define UC_STRICT_RESTORE_SS 4ull
 
-#define FP_XSTATE_MAGIC1 0x46505853u
-#define FP_XSTATE_MAGIC2 0x46505845u
 #define FP_SW_OFFSET 464 // struct _fpx_sw_bytes in the legacy area's reserved bytes
 #define FP_LEGACY_SIZE 512
 #define FP_HEADER_OFFSET 512
