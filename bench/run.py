@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 
@@ -78,13 +79,23 @@ class Recorder:
             return True
         return done >= FEWEST_ROUNDS and spent > self.cell_seconds
 
+    def hopeless(self, row, column, shape, load):
+        """What fails under the plain condition is not tried under the others, where it may hang."""
+        if (shape, load) == ("all", "alone"):
+            return None
+        done, wrong, _ = self.cells.get((row.name, column.name, "all", "alone"), (0, 0, 0.0))
+        if wrong and not done:
+            return measure.failed(row, column, shape, load,
+                                  "not tried: it fails with all CPUs and nothing beside it")
+        return None
+
     def add(self, m, number, seconds):
         key = (m["row"], m["column"], m["shape"], m["load"])
         done, wrong, spent = self.cells.get(key, (0, 0, 0.0))
         self.cells[key] = (done + m["ok"], wrong + (not m["ok"]), spent + seconds)
         m["round"] = number
         self.lines.append(m)
-        if not m["ok"]:
+        if not m["ok"] and not m["error"].startswith("not tried"):
             say(f"  {m['column']} {m['row']} ({m['shape']}, {m['load']}): FAILED: {m['error']}")
 
     def save(self, header):
@@ -105,6 +116,7 @@ class Run:
         self.rows = chosen_rows
         self.recorder = recorder
         self.expected = {}
+        self.deadline = float("inf")
 
     def conditions(self, row, number):
         every = (row.crosses and (row.kind == "micro" or row.conditions == "all")
@@ -136,13 +148,25 @@ class Run:
                 for column in self.turn(number):
                     self._macro(number, row, column, shape, load)
 
+    def late(self, number):
+        """A round that slow failures have made too long is cut; the first one never is."""
+        return number > 0 and time.monotonic() > self.deadline
+
+    def wanted(self, number, row, column, shape, load):
+        if self.recorder.enough(row, column, shape, load) or self.late(number):
+            return False
+        hopeless = self.recorder.hopeless(row, column, shape, load)
+        if hopeless:
+            self.recorder.add(hopeless, number, 0)
+        return not hopeless
+
     def _micro(self, number):
         micro = [row for row in self.rows if row.kind == "micro"]
         for shape in SHAPES:
             for load in LOADS:
                 for column in self.turn(number):
                     todo = [row for row in micro if (shape, load) in self.conditions(row, number)
-                            and not self.recorder.enough(row, column, shape, load)]
+                            and self.wanted(number, row, column, shape, load)]
                     last = time.monotonic()
                     for m in measure.micro_rows(self.context, column, todo, shape, load):
                         now = time.monotonic()
@@ -150,7 +174,7 @@ class Run:
                         last = now
 
     def _macro(self, number, row, column, shape, load):
-        if self.recorder.enough(row, column, shape, load):
+        if not self.wanted(number, row, column, shape, load):
             return
         start = time.monotonic()
         if row.kind == "start":
@@ -241,6 +265,8 @@ def main():
     rounds = options.rounds or tier["rounds"]
     budget = options.budget or tier["budget"]
     start, done = time.monotonic(), 0
+    run.deadline = start + budget * 1.15
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("run.py: terminated"))
     try:
         run.warm_up()
         run.once(0, options.idle or tier["idle"])
@@ -252,7 +278,7 @@ def main():
             run.round(number)
             done += 1
             recorder.save(header_of(options, context, every, done))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         say("interrupted: what was measured is kept")
     finally:
         shutil.rmtree(context.work, ignore_errors=True)

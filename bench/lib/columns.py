@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 CAPABILITIES = [
@@ -96,11 +97,16 @@ class Column:
         """Whatever state the container is in, afterwards it is gone; failures do not matter."""
         for arguments in (["kill", name, "KILL"], ["delete", "--force", name]):
             try:
-                subprocess.run(self._base(work) + arguments, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20,
-                               check=False)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
+                process = subprocess.Popen(self._base(work) + arguments, start_new_session=True,
+                                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                           stderr=subprocess.DEVNULL)
+            except OSError:
+                continue
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 class NativeColumn(Column):
