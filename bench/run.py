@@ -282,6 +282,7 @@ def main():
         say("interrupted: what was measured is kept")
     finally:
         shutil.rmtree(context.work, ignore_errors=True)
+        host.remove_parents()
     recorder.save(header_of(options, context, every, done))
     report.write(options.out)
     say(f"written: {options.out}, {time.monotonic() - start:.0f} s")

@@ -4,6 +4,7 @@ CPU time of a sandbox comes from a cgroup that everything of one run lives in (c
 or cpu.stat of version 2); where neither can be made, from the process tree in /proc, in clock ticks.
 """
 
+import glob
 import os
 import re
 import signal
@@ -147,6 +148,15 @@ class RunGroup:
                     os.rmdir(directory)
                 except OSError:
                     pass
+
+
+def remove_parents():
+    """Removes what all runs share; another run that goes on keeps it."""
+    for where in glob.glob(f"/sys/fs/cgroup/*/{PARENT}") + [f"/sys/fs/cgroup/{PARENT}"]:
+        try:
+            os.rmdir(where)
+        except OSError:
+            pass
 
 
 def stat_fields(pid):
