@@ -282,8 +282,8 @@ def main():
         say("interrupted: what was measured is kept")
     finally:
         shutil.rmtree(context.work, ignore_errors=True)
-        host.remove_parents()
     recorder.save(header_of(options, context, every, done))
+    host.remove_parents()
     report.write(options.out)
     say(f"written: {options.out}, {time.monotonic() - start:.0f} s")
     return 0
