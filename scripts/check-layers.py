@@ -40,6 +40,7 @@ EXCEPTIONS = {
     ("host", "gofer/protocol.h"): "the channel to the gofer",
     ("gofer", "sandbox/boot-spec.h"): "what the gofer is started with",
     ("gofer", "sandbox/jail.h"): "how every process of a sandbox locks itself in",
+    ("vfs", "sandbox/boot-spec.h"): "which mounts the sandbox starts with",
     ("runtime", "sandbox/boot-spec.h"): "what the command writes and the sandbox reads",
     ("runtime", "sandbox/control.h"): "the control protocol",
     ("cmd", "sandbox/boot-spec.h"): "what the command writes and the sandbox reads",

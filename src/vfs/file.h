@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "base/list.h"
 #include "base/lock.h"
@@ -49,6 +50,8 @@ struct file {
     uint8_t type;          // enum file_type; immutable after open
     bool readable, writable, seekable;
     bool pos_shared;       // positions need pos_lock (regular files and directories)
+    bool write_access;     // counts in inode->write_count
+    bool mount_writer;     // counts in path.mount->writers
     _Atomic uint32_t flags; // O_* as F_GETFL shows them (without O_CREAT and such)
     struct path path;      // empty only for type FILE_NONE
     struct inode *inode;   // of path.dentry
@@ -96,6 +99,8 @@ struct file_ops {
 const struct file_ops *file_ops(const struct file *f);
 
 // ---- Making and opening ----
+// Flag beside O_*: for execution. Wants x instead of r, a mount without noexec (-EACCES); the file is readable by the kernel.
+#define FILE_OPEN_EXEC 0x40000000u
 // Opens as openat2(2) does: permission, O_CREAT, O_TRUNC, O_TMPFILE, O_PATH… *ret holds a reference.
 int file_open_path(struct task *t, int dirfd, const char *name, uint32_t flags, uint32_t mode, uint32_t lookup_flags,
                    struct file **ret);
@@ -171,5 +176,9 @@ bool file_is_readable_now(struct file *f);
 // ---- Start ----
 // Builds the initial mount namespace from the boot spec (root, overlay, mounts, /dev, /proc…): vfs/init.c.
 int vfs_init(struct kernel *k);
+// The first task's descriptor table (empty) and root, working directory (the root) and umask.
+int vfs_init_task(struct task *init);
+// chdir to the boot spec's directory: after credentials are those of the first process. 0 or a negative errno.
+int vfs_init_cwd(struct task *init);
 // Descriptors 0, 1, 2 of init from the host's stdio: fs/host/.
 int vfs_init_stdio(struct task *init);

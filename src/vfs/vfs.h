@@ -20,6 +20,7 @@
 
 struct file;
 struct file_lock_context;
+struct fs_context;
 struct inotify_watch;
 struct kstatfs;
 struct mount_ns;
@@ -79,6 +80,7 @@ struct inode {
     struct unix_socket *socket; // bound AF_UNIX socket
     _Atomic int32_t write_count; // writers, or < 0: -(executions), ETXTBSY
     _Atomic uint32_t map_count;  // shared or private mappings
+    uint32_t seals;              // F_SEAL_* of a memfd; GUARDED_BY(lock)
 };
 
 enum inode_flags {
@@ -86,6 +88,8 @@ enum inode_flags {
     INODE_NO_CACHE = 1 << 1,   // dentries of this directory are not cached (proc's pid entries)
     INODE_IMMUTABLE_FS = 1 << 2,
     INODE_DEAD = 1 << 3,       // removed directory
+    INODE_TMPFILE = 1 << 4,    // O_TMPFILE: has no name yet but may get one
+    INODE_NO_LINK = 1 << 5,    // O_TMPFILE | O_EXCL: may not
 };
 
 struct setattr {
@@ -155,15 +159,21 @@ struct super_block {
     uint64_t magic;   // statfs f_type
     uint64_t max_size;
     struct lock rename_lock; // LOCK_RANK_RENAME
-    struct dentry *root;
+    struct dentry *root;     // holds a reference until the last mount goes
+    _Atomic uint32_t active; // mounts of it
     _Atomic uint64_t next_ino;
     void *priv;
 };
 
+enum {
+    SUPER_MOUNTABLE = 1, // by a guest's mount(2)
+    SUPER_NODEV = 2,     // "nodev" in /proc/filesystems
+};
+
 struct super_ops {
     const char *name; // as in /proc/filesystems and mount(2)
-    uint32_t flags;   // SUPER_MOUNTABLE: by a guest's mount(2); SUPER_NODEV in /proc/filesystems
-    // options: mount(2)'s data text. *ret: new super block with root set.
+    uint32_t flags;   // SUPER_MOUNTABLE, SUPER_NODEV
+    // options: mount(2)'s data text, never NULL. *ret: new super block with root set, one reference. t NULL: at the start.
     int (*mount)(struct task *t, const char *source, const char *options, struct super_block **ret);
     int (*statfs)(struct super_block *sb, struct kstatfs *out);
     int (*sync)(struct super_block *sb);
@@ -205,6 +215,11 @@ enum {
     DENTRY_LOST = 8,     // a child was evicted since dentry_fill_begin()
 };
 
+struct path {
+    struct mount *mount;
+    struct dentry *dentry;
+};
+
 struct mount {
     refcount_t refs;
     uint32_t id;
@@ -216,8 +231,9 @@ struct mount {
     struct list node;          // mount_ns.mounts
     struct mount *hash_next;   // by parent and mountpoint
     struct mount_ns *ns;       // NULL once unmounted
-    char *source;              // as shown in /proc/mounts
-    _Atomic uint32_t busy;     // files and cwds, for umount's EBUSY
+    _Atomic uint32_t writers;  // files open for writing
+    char *source;              // as shown in /proc/mounts; immutable
+    struct path detached_from; // on the way out only
 };
 
 struct mount_ns {
@@ -229,15 +245,12 @@ struct mount_ns {
     struct wait_queue wq; // pollers of /proc/mounts
 };
 
-struct path {
-    struct mount *mount;
-    struct dentry *dentry;
-};
-
 void path_get(const struct path *p);
 void path_put(struct path *p); // and clears it; harmless on an empty one
 
 struct inode *inode_alloc(struct super_block *sb, enum inode_type type, uint32_t mode); // one reference, times now
+// Owner and mode of a new inode in dir: fsuid, fsgid or the group of a set-group-ID directory. mode with S_IFMT.
+void inode_init_owner(struct inode *inode, const struct inode *dir, uint32_t mode, const struct cred *cred);
 struct inode *inode_ref(struct inode *inode);
 void inode_unref(struct inode *inode);
 struct dentry *dentry_ref(struct dentry *d);
@@ -288,5 +301,9 @@ int path_lookup_parent(struct task *t, int dirfd, char *name, uint32_t flags, st
 // The text of a path as t sees it ("(unreachable)" and " (deleted)" as Linux does). Bytes without NUL, or -ENAMETOOLONG.
 int64_t path_to_text(struct task *t, const struct path *p, char *buf, uint64_t size);
 int mount_want_write(struct mount *m); // 0 or -EROFS
+// The text of /proc/PID/mounts and /proc/PID/mountinfo of a task's namespace and root (vfs/mount-show.c).
+void mounts_show(struct fs_context *fs, struct strbuf *out);
+void mountinfo_show(struct fs_context *fs, struct strbuf *out);
+void filesystems_show(struct strbuf *out); // /proc/filesystems
 
 // ---- Open files: vfs/file.h ----
