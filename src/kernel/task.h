@@ -180,6 +180,8 @@ struct task {
     nsec_t system_base;           // CPU time of the kernel thread when it began to serve this task
     nsec_t user_frozen;           // user time, once pt is gone
     int exit_code;                // wait status of this thread
+    uint16_t mempolicy;           // MPOL_* as set by the guest; task-owned, without effect (sys/mman.c)
+    bool mempolicy_node;          // it names node 0
     nsec_t start_time;
     struct cpu_usage usage;       // task-owned additions
     struct sem_undo_list *sem_undo;

@@ -260,6 +260,9 @@ static int64_t map_locked(struct map_plan *p, struct vma_stock *stock, struct vm
     v = vma_stock_take(stock);
     fill_vma(v, p);
     ret = mm_queue_map(p->target, v, &p->source);
+    // As Linux does since 6.7: a huge page at the top of each thread's stack would be wasted.
+    if (ret == 0 && (p->request->flags & MAP_STACK) && !p->file && p->size >= HUGE_ALIGN)
+        ret = platform_advise(p->target->pt, v->start, p->size, MADV_NOHUGEPAGE);
     if (ret == 0)
         ret = mm_commit(p->target, (int64_t)p->addr);
     if (ret < 0) {

@@ -240,6 +240,20 @@ bool mm_access_ok(struct mm *mm, uint64_t addr, uint64_t size, bool write)
     return ok;
 }
 
+bool mm_is_mapped(struct mm *mm, uint64_t addr, uint64_t size)
+{
+    bool mapped;
+
+    if (!mm_range_ok(addr, size))
+        return false;
+    size = PAGE_UP(addr + size) - PAGE_DOWN(addr);
+    addr = PAGE_DOWN(addr);
+    lock_take(&mm->lock);
+    mapped = vma_count_overlap(mm, addr, addr + size) == size >> PAGE_SHIFT;
+    lock_release(&mm->lock);
+    return mapped;
+}
+
 bool mm_access_hint(struct mm *mm, uint64_t addr, uint64_t size, bool write)
 {
     bool ok;

@@ -152,6 +152,9 @@ bool mm_access_ok(struct mm *mm, uint64_t addr, uint64_t size, bool write);
 // when the access is worth another try. t's own thread; no lock held.
 bool mm_fault_in(struct task *t, uint64_t addr, bool write);
 
+// Whether all of [addr, addr+size) is in the map, whatever its rights. Takes mm.lock.
+bool mm_is_mapped(struct mm *mm, uint64_t addr, uint64_t size);
+
 // Truncation: takes [offset, offset+size) of the file away from every address space that maps it; offset is the new end of
 // file. (A hole needs nothing: the host takes punched pages out of the stubs.) The threads of those address spaces do it
 // before they run guest code again; called with the inode's lock held.
