@@ -238,6 +238,7 @@ static inline const char *gt_errname(int err)
         pid_t gt_pid = OK(fork());                                                                       \
         if (gt_pid == 0) {                                                                               \
             gt_inline_tid = 0;                                                                           \
+            atomic_store(&gt_failed, 0);                                                                 \
             __VA_ARGS__;                                                                                 \
             _exit(atomic_load(&gt_failed) ? 1 : 0);                                                      \
         }                                                                                                \
