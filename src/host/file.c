@@ -46,6 +46,19 @@ int host_dup(int fd, int at_least)
     return (int)HOST_ENTER3(fcntl, fd, F_DUPFD_CLOEXEC, at_least);
 }
 
+// There is no call for the limit on the list; but a descriptor's copy with a number beyond it is refused.
+int host_fd_limit(void)
+{
+    for (int limit = 1 << 16; limit > 1; limit /= 2) {
+        int fd = host_dup(0, limit - 1);
+        if (fd >= 0) {
+            (void)host_close(fd);
+            return limit;
+        }
+    }
+    return 1;
+}
+
 int host_get_flags(int fd)
 {
     return (int)HOST_ENTER3(fcntl, fd, F_GETFL, 0);

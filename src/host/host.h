@@ -50,6 +50,7 @@ int64_t host_preadv2(int fd, const struct iovec *iov, int count, int64_t offset,
 int64_t host_pwritev2(int fd, const struct iovec *iov, int count, int64_t offset, int flags);
 int host_close(int fd);
 int host_dup(int fd, int at_least); // close-on-exec
+int host_fd_limit(void);            // how many descriptors may be open, a power of two
 int host_get_flags(int fd);         // F_GETFL
 int host_set_flags(int fd, int flags);
 int64_t host_lseek(int fd, int64_t offset, int whence);
