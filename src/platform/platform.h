@@ -67,8 +67,9 @@ int platform_mm_create(struct platform *p, struct platform_mm **ret_mm, struct p
 // fork: a copy of parent's address space with one thread whose registers are those of `parent` at its call. The map must
 // not change meanwhile (caller holds mm.lock). stack 0: the parent's.
 int platform_fork(struct platform_thread *parent, struct platform_mm **ret_mm, struct platform_thread **ret_thread);
-// Another thread in pt's address space, registers as given, extended state as pt's now.
-int platform_thread_create(struct platform_thread *creator, const struct guest_regs *regs,
+// Another thread in creator's address space, registers as given (fs_base included), extended state as the creator's now.
+// clear_tid as in platform_thread_exit(), 0: none; naming it here makes a later exit with the same address cheaper.
+int platform_thread_create(struct platform_thread *creator, const struct guest_regs *regs, uint64_t clear_tid,
                            struct platform_thread **ret_thread);
 // Ends one guest thread (called by its kernel thread; pt is gone afterwards). The last thread of an address space is
 // ended by platform_mm_destroy. clear_tid: guest address that the host zeroes and futex-wakes once the thread is gone
