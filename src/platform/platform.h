@@ -15,6 +15,9 @@ enum trap_reason {
     TRAP_SYSCALL,   // nr and args are set; registers are those at the call
     TRAP_FAULT,     // sig, code, addr are set (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP)
     TRAP_INTERRUPT, // platform_interrupt() was answered; registers are complete
+    TRAP_WORK,      // the guest did not run: the task has work pending (platform_set_work())
+    TRAP_FUTEX,     // a futex wait that the stub makes itself was interrupted: nr, args. The result -EINTR ends it,
+                    // PLATFORM_FUTEX_GO_ON lets it wait on until its time
     TRAP_DEAD,      // the stub's thread is gone: killed by the host, or ended for misbehaviour
 };
 
@@ -28,6 +31,12 @@ struct trap {
     uint32_t error_code; // x86 page-fault error code: bit 1 set for a write, bit 4 for a fetch
     uint32_t trapno;
 };
+
+#define PLATFORM_FUTEX_GO_ON (-1000)
+
+// The word that says that the task has work to do before it may run guest code: looked at by platform_run() after everybody
+// can see that the guest is about to run, so that a signal is never overlooked.
+void platform_set_work(struct platform_thread *pt, _Atomic uint32_t *word);
 
 // ---- Threads -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,398 @@
+// Stub processes and their threads: made by countersigned forks, ended by SIGKILL, reaped by one thread.
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "base/slab.h"
+#include "host/host.h"
+#include "platform/trap/trap-int.h"
+
+#define FORK_FLAGS (CLONE_PARENT | CLONE_FILES | SIGCHLD)
+#define THREAD_FLAGS                                                                                                   \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS)
+
+// Frees what was made for a child that didn't come.
+static void undo_child(struct platform_mm *pm, struct platform_thread *pt)
+{
+    struct platform *p = pm->p;
+    (void)pt;
+    lock_take(&p->lock);
+    list_remove(&pm->node);
+    lock_release(&p->lock);
+    mm_release(pm);
+}
+
+// The child may exist although its parent says that the clone failed: whatever lives in the PID namespace and isn't known is a
+// ghost.
+static void kill_ghosts(struct platform *p)
+{
+    lock_take(&p->lock);
+    for (int pid = 2; pid <= 4194304; pid++) {
+        if (host_kill(pid, 0) == -ESRCH) {
+            if (pid > 65536 && pid % 65536 == 0 && host_kill(-1, 0) == -ESRCH)
+                break;
+            continue;
+        }
+        struct platform_mm *pm;
+        bool known = false;
+        list_for_each(pm, &p->mms, node)
+            known = known || pm->pid == pid;
+        if (!known && !tid_find_locked(p, pid))
+            host_kill(pid, SIGKILL);
+    }
+    lock_release(&p->lock);
+}
+
+int fork_from(struct platform_thread *parent, struct platform_thread **ret)
+{
+    struct platform *p = parent->pm->p;
+    struct platform_mm *pm = mm_alloc(p);
+    if (!pm)
+        return -ENOMEM;
+    struct platform_thread *pt = thread_alloc(pm, parent->slot_addr);
+    if (!pt) {
+        undo_child(pm, NULL);
+        return -ENOMEM;
+    }
+    uint64_t offset = pt->slot_index * SLOT_SIZE;
+    struct pending_fork fork = {.child = pt,
+                                .args = {parent->slot_addr, SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                                         (uint64_t)p->zygote_info.slot_fd, offset}};
+    lock_take(&p->lock);
+    list_push_back(&p->forks, &fork.node);
+    lock_release(&p->lock);
+    uint64_t args[6] = {FORK_FLAGS, offset, (uint64_t)p->zygote_info.slot_fd, parent->slot_addr, SLOT_SIZE};
+    int r = platform_commit(parent);
+    if (r == 0) {
+        command_add(parent, COMMAND_FORK, args, true, 0, -1);
+        r = run_commands(parent, false);
+    }
+    lock_take(&p->lock);
+    bool come = fork.come;
+    if (!come && r < 0)
+        list_remove(&fork.node);
+    lock_release(&p->lock);
+    if (r < 0 && !come) {
+        undo_child(pm, pt);
+        if (r != -EAGAIN && r != -ENOMEM && r != -ESRCH)
+            kill_ghosts(p);
+        return r == -ESRCH ? -EAGAIN : r;
+    }
+    // The child exists, whatever the parent says; it has posted or will post SLOT_READY.
+    int waits = 0;
+    while (__atomic_load_n(&pt->slot->request.seq, __ATOMIC_ACQUIRE) == 0 && !atomic_load(&pm->dead)) {
+        struct timespec ts = {0, 1000000};
+        if (waits < 2000) {
+            __builtin_ia32_pause();
+            waits++;
+            continue;
+        }
+        __atomic_store_n(&pt->slot->reply.sleeping, 1, __ATOMIC_SEQ_CST);
+        host_futex(&pt->slot->request.seq, FUTEX_WAIT, 0, &ts, NULL, 0);
+        __atomic_store_n(&pt->slot->reply.sleeping, 0, __ATOMIC_RELAXED);
+        lock_take(&p->lock);
+        come = fork.come;
+        lock_release(&p->lock);
+        if (!come && ++waits > 12000) { // ten seconds: the parent lied about having made it
+            lock_take(&p->lock);
+            if (!fork.come)
+                list_remove(&fork.node);
+            come = fork.come;
+            lock_release(&p->lock);
+            if (!come) {
+                platform_mm_kill(parent->pm);
+                undo_child(pm, pt);
+                kill_ghosts(p);
+                return -EAGAIN;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&p->counts.forks, 1, memory_order_relaxed);
+    *ret = pt;
+    return 0;
+}
+
+int platform_fork(struct platform_thread *parent, struct platform_mm **ret_mm, struct platform_thread **ret_thread)
+{
+    platform_window_flush(parent);
+    struct platform_thread *pt;
+    uint32_t frame = parent->frame, fp = parent->fp, fp_size = parent->fp_size;
+    struct slot_regs regs = parent->slot->regs;
+    // What lies on the parent's alternate stack now is its frame; running commands goes on below it.
+    uint64_t frame_size = frame ? offsetof(struct slot, altstack) + SLOT_ALTSTACK_SIZE - frame : 0;
+    int r = fork_from(parent, &pt);
+    if (r < 0)
+        return r;
+    if (frame) {
+        memcpy((char *)pt->slot + frame, (char *)parent->slot + frame, frame_size);
+        pt->frame = frame;
+        pt->fp = fp;
+        pt->fp_size = fp_size;
+        pt->slot->frame = frame;
+        pt->first_frame = true;
+    } else {
+        pt->slot->regs = regs;
+    }
+    pt->fs_base = parent->fs_base;
+    *ret_mm = pt->pm;
+    *ret_thread = pt;
+    return 0;
+}
+
+int platform_thread_create(struct platform_thread *creator, const struct guest_regs *regs, uint64_t clear_tid,
+                           struct platform_thread **ret_thread)
+{
+    struct platform_mm *pm = creator->pm;
+    struct platform *p = pm->p;
+    platform_window_flush(creator);
+    int r = platform_commit(creator);
+    if (r < 0)
+        return r;
+    struct platform_thread *pt = thread_alloc(pm, 0);
+    if (!pt)
+        return -EAGAIN;
+    pm->multi = true;
+    bool mapped = pt->seen != 0;
+    prepare_first_frame(pt);
+    frame_of(pt); // the floating-point state is written by the thread itself, at SLOT_FX
+    pt->fp = SLOT_FX;
+    pt->fp_size = 512;
+    platform_set_fpstate_first(pt);
+    platform_set_regs(pt, regs);
+    pt->fs_base = regs->fs_base;
+    pt->clear_tid = clear_tid;
+    if (!mapped) {
+        uint64_t map[6] = {pt->slot_addr, SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                           (uint64_t)p->zygote_info.slot_fd, pt->slot_index * SLOT_SIZE};
+        command_add(creator, SYS_mmap, map, true, 0x3f, -1);
+        uint64_t advise[6] = {pt->slot_addr, SLOT_SIZE, MADV_DONTFORK};
+        command_add(creator, SYS_madvise, advise, false, 0, -1);
+    }
+    uint64_t args[6] = {THREAD_FLAGS | (clear_tid ? CLONE_CHILD_CLEARTID : 0), pt->slot->stack_top, clear_tid,
+                        regs->fs_base, pt->slot_addr};
+    command_add(creator, COMMAND_THREAD, args, true, 0, -1);
+    uint32_t last = creator->command_count - 1;
+    r = run_commands(creator, false);
+    int tid = (int)creator->command[last].result;
+    lock_take(&p->lock);
+    // Its id is the creator's word: it has to be a thread of this very process that nobody else has.
+    if (r == 0 && (tid <= 0 || tid_find_locked(p, tid) || host_tgkill(pm->pid, tid, 0) < 0))
+        r = -EAGAIN;
+    if (r == 0) {
+        pt->tid = tid;
+        tid_insert_locked(p, pt);
+    }
+    lock_release(&p->lock);
+    if (r < 0) {
+        thread_retire(pt, false);
+        return r == -ESRCH ? -EAGAIN : r;
+    }
+    *ret_thread = pt;
+    return 0;
+}
+
+void platform_thread_exit(struct platform_thread *pt, uint64_t clear_tid)
+{
+    struct platform_mm *pm = pt->pm;
+    if (atomic_load(&pm->dead) || pt->tid == pm->pid) {
+        // A process's first thread stays parked while the process lives: its id names the process.
+        if (clear_tid && !atomic_load(&pm->dead)) {
+            uint32_t zero = 0;
+            if (platform_write(pm, clear_tid, &zero, sizeof(zero)) == sizeof(zero) && pt->ready)
+                platform_futex_wake(pt, clear_tid, 1, ~0u, true);
+        }
+        thread_retire(pt, false);
+        return;
+    }
+    platform_window_flush(pt);
+    if (clear_tid != pt->clear_tid) {
+        uint64_t args[6] = {clear_tid};
+        command_add(pt, SYS_set_tid_address, args, true, 1, -1);
+        if (run_commands(pt, false) < 0) {
+            thread_retire(pt, false);
+            return;
+        }
+    }
+    if (!pt->ready && wait_request(pt, false) == WAIT_DEAD) {
+        thread_retire(pt, false);
+        return;
+    }
+    uint64_t args[6] = {0};
+    pt->command_count = 0;
+    command_add(pt, COMMAND_EXIT, args, false, 0, -1);
+    memcpy(pt->slot->command, pt->command, sizeof(pt->command[0]));
+    send_reply(pt, REPLY_COMMANDS);
+    thread_retire(pt, true);
+}
+
+int platform_mm_create(struct platform *p, struct platform_mm **ret_mm, struct platform_thread **ret_thread)
+{
+    struct platform_thread *pt = NULL;
+    atomic_fetch_add_explicit(&p->counts.execs, 1, memory_order_relaxed);
+    for (;;) {
+        uint32_t word = atomic_load(&p->pool_word);
+        lock_take(&p->lock);
+        if (p->pool_count > 0)
+            pt = p->pool[--p->pool_count];
+        lock_release(&p->lock);
+        if (pt && !atomic_load(&pt->pm->dead))
+            break;
+        if (pt) {
+            platform_mm_destroy(pt->pm);
+            pt = NULL;
+            continue;
+        }
+        host_futex(&p->pool_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, NULL, NULL, 0);
+    }
+    atomic_fetch_add(&p->pool_word, 1);
+    host_futex(&p->pool_word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1 << 20, NULL, NULL, 0);
+    prepare_first_frame(pt);
+    *ret_mm = pt->pm;
+    *ret_thread = pt;
+    return 0;
+}
+
+void pool_main(struct platform *p)
+{
+    for (;;) {
+        uint32_t word = atomic_load(&p->pool_word);
+        lock_take(&p->lock);
+        bool full = p->pool_count == POOL_SIZE;
+        lock_release(&p->lock);
+        if (full) {
+            host_futex(&p->pool_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, NULL, NULL, 0);
+            continue;
+        }
+        struct platform_thread *pt;
+        int r = fork_from(p->zygote, &pt);
+        if (r < 0) {
+            log_error("making a process for the guest failed: error %d", -r);
+            struct timespec ts = {0, 50000000}; // the host is out of something: try again as long as it lasts
+            host_clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+            continue;
+        }
+        lock_take(&p->lock);
+        p->pool[p->pool_count++] = pt;
+        lock_release(&p->lock);
+        atomic_fetch_add(&p->pool_word, 1);
+        host_futex(&p->pool_word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1 << 20, NULL, NULL, 0);
+    }
+}
+
+// ---- Ends -------------------------------------------------------------------------------------------------------------
+
+void platform_mm_kill(struct platform_mm *pm)
+{
+    struct platform *p = pm->p;
+    lock_take(&p->lock);
+    if (!pm->reaped && pm->pid) {
+        struct timespec ts;
+        if (!atomic_load(&pm->dead) && host_clock_gettime((clockid_t)(~pm->pid << 3 | 2), &ts) == 0)
+            pm->final_time = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+        host_kill(pm->pid, SIGKILL);
+    }
+    atomic_store(&pm->dead, true);
+    // Threads that wait for a word of it find it dead.
+    struct platform_thread *pt;
+    list_for_each(pt, &pm->threads, node) {
+        host_futex(&pt->slot->request.seq, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
+        uint32_t waiter = atomic_load(&pt->waiter);
+        if (waiter)
+            host_tgkill(1, (int)waiter, SIGUSR1);
+    }
+    lock_release(&p->lock);
+}
+
+void platform_mm_destroy(struct platform_mm *pm)
+{
+    struct platform *p = pm->p;
+    platform_mm_kill(pm);
+    lock_take(&p->lock);
+    bool release = pm->reaped || pm->pid == 0;
+    pm->destroyed = true;
+    if (release)
+        list_remove(&pm->node);
+    lock_release(&p->lock);
+    if (release)
+        mm_release(pm);
+}
+
+static struct platform_mm *find_mm_locked(struct platform *p, int pid)
+{
+    struct platform_mm *pm;
+    list_for_each(pm, &p->mms, node)
+        if (pm->pid == pid && !pm->reaped)
+            return pm;
+    return NULL;
+}
+
+void reaper_main(struct platform *p)
+{
+    for (;;) {
+        int pid = host_wait_any();
+        if (pid == -EINTR)
+            continue;
+        if (pid < 0)
+            panic("waiting for stubs: error %d", -pid);
+        if (pid == p->zygote_info.pid)
+            panic("the process that guests are made from was killed on the host");
+        lock_take(&p->lock);
+        struct platform_mm *pm = find_mm_locked(p, pid);
+        bool release = false;
+        if (pm) {
+            struct platform_thread *pt;
+            atomic_store(&pm->dead, true);
+            list_for_each(pt, &pm->threads, node) {
+                tid_remove_locked(p, pt);
+                __atomic_fetch_add(&pt->slot->request.seq, 0x40000000, __ATOMIC_SEQ_CST);
+                host_futex(&pt->slot->request.seq, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
+                uint32_t waiter = atomic_load(&pt->waiter);
+                if (waiter)
+                    host_tgkill(1, (int)waiter, SIGUSR1);
+            }
+            list_for_each(pt, &pm->ended, node) {
+                if (pt->pinned_fd >= 0)
+                    unpin_locked(p, pt->pinned_fd);
+                pt->pinned_fd = -1;
+            }
+        }
+        int status;
+        host_wait4(pid, &status, __WALL, NULL);
+        if (pm) {
+            pm->reaped = true;
+            release = pm->destroyed;
+            if (release)
+                list_remove(&pm->node);
+        }
+        lock_release(&p->lock);
+        if (release)
+            mm_release(pm);
+    }
+}
+
+nsec_t platform_thread_user_time(const struct platform_thread *pt)
+{
+    struct platform_mm *pm = pt->pm;
+    struct timespec ts;
+    nsec_t total = pm->final_time;
+    if (!atomic_load(&pm->dead) && host_clock_gettime((clockid_t)(~pm->pid << 3 | 2), &ts) == 0)
+        total = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+    if (!pm->multi)
+        return total;
+    nsec_t mine = pt->user_time, since = pt->guest_since;
+    if (since)
+        mine += host_now() - since;
+    return MIN(mine, total);
+}
+
+int platform_set_affinity(struct platform_thread *pt, const uint64_t *mask, uint64_t mask_bytes)
+{
+    lock_take(&pt->pm->p->lock);
+    int r = pt->pm->reaped || !pt->tid ? -ESRCH : host_sched_setaffinity(pt->tid, mask_bytes, mask);
+    lock_release(&pt->pm->p->lock);
+    return r < 0 ? r : 0;
+}
