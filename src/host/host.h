@@ -111,6 +111,8 @@ int host_futex(void *word, int op, uint32_t value, const struct timespec *timeou
 int host_futex_requeue(void *word, int op, uint32_t wake, uint32_t requeue, void *word2, uint32_t value3);
 int host_tgkill(int pid, int tid, int sig);
 int host_kill(int pid, int sig); // sig is 0 or SIGKILL
+// Waits for the end of any child without reaping it: its id, or a negative errno.
+int host_wait_any(void);
 int host_wait4(int pid, int *status, int options, struct rusage *usage);
 int host_gettid(void);
 int host_sched_yield(void);

@@ -1,6 +1,8 @@
 // Host calls about threads, processes and time.
 
 #include "host/host-int.h"
+#include <signal.h>
+#include <sys/wait.h>
 #include <linux/futex.h>
 #include <sys/resource.h>
 
@@ -22,6 +24,14 @@ int host_tgkill(int pid, int tid, int sig)
 int host_kill(int pid, int sig)
 {
     return (int)HOST_ENTER2(kill, pid, sig);
+}
+
+int host_wait_any(void)
+{
+    siginfo_t info;
+    info.si_pid = 0;
+    long r = HOST_ENTER5(waitid, P_ALL, 0, &info, WEXITED | WNOWAIT | __WALL, 0);
+    return r < 0 ? (int)r : info.si_pid;
 }
 
 int host_wait4(int pid, int *status, int options, struct rusage *usage)

@@ -397,7 +397,7 @@ int platform_set_fpstate(struct platform_thread *pt, const void *buf, uint64_t s
 }
 
 // A frame from which a new process or thread starts by rt_sigreturn: initial extended state, no signal blocked.
-void prepare_first_frame(struct platform_thread *pt)
+void prepare_first_frame(struct platform_thread *pt, bool own_fp)
 {
     struct slot *s = pt->slot;
     pt->frame = SLOT_FRAME_FIRST;
@@ -411,6 +411,11 @@ void prepare_first_frame(struct platform_thread *pt)
     uc->regs.cs = 0x33;
     uc->regs.__pad0 = 0x2b; // ss
     uc->regs.eflags = 0x202;
+    if (own_fp) { // the new thread saves its creator's state there itself
+        pt->fp = SLOT_FX;
+        pt->fp_size = 512;
+        uc->regs.fpstate = (void *)(pt->slot_addr + SLOT_FX);
+    }
 }
 
 // ---- Interrupts -----------------------------------------------------------------------------------------------------

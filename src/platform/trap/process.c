@@ -157,11 +157,7 @@ int platform_thread_create(struct platform_thread *creator, const struct guest_r
         return -EAGAIN;
     pm->multi = true;
     bool mapped = pt->seen != 0;
-    prepare_first_frame(pt);
-    frame_of(pt); // the floating-point state is written by the thread itself, at SLOT_FX
-    pt->fp = SLOT_FX;
-    pt->fp_size = 512;
-    platform_set_fpstate_first(pt);
+    prepare_first_frame(pt, true);
     platform_set_regs(pt, regs);
     pt->fs_base = regs->fs_base;
     pt->clear_tid = clear_tid;
@@ -250,7 +246,7 @@ int platform_mm_create(struct platform *p, struct platform_mm **ret_mm, struct p
     }
     atomic_fetch_add(&p->pool_word, 1);
     host_futex(&p->pool_word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1 << 20, NULL, NULL, 0);
-    prepare_first_frame(pt);
+    prepare_first_frame(pt, false);
     *ret_mm = pt->pm;
     *ret_thread = pt;
     return 0;

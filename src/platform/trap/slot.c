@@ -22,7 +22,18 @@ const struct slab_type platform_mm_slab = {SLAB_PLATFORM_MM, "platform_mm", size
 struct free_slot {
     struct list node;
     uint64_t index, addr;
+    int tid; // of the thread that had it: it may still be on its way out
 };
+
+// A slot of a thread that is gone for good. platform.lock held.
+static struct free_slot *find_free_slot_locked(struct platform_mm *pm)
+{
+    struct free_slot *f;
+    list_for_each(f, &pm->free_slots, node)
+        if (host_tgkill(pm->pid, f->tid, 0) == -ESRCH)
+            return f;
+    return NULL;
+}
 
 struct slot *slot_at(struct platform *p, uint64_t index)
 {
@@ -72,7 +83,7 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
     pt->pinned_fd = -1;
     pt->pinned_cpu = -1;
     lock_take(&p->lock);
-    struct free_slot *again = place ? NULL : list_first(&pm->free_slots, struct free_slot, node);
+    struct free_slot *again = place ? NULL : find_free_slot_locked(pm);
     if (again) {
         list_remove(&again->node);
         pt->slot_index = again->index;
@@ -163,13 +174,15 @@ void thread_retire(struct platform_thread *pt, bool slot_reusable)
     struct platform_mm *pm = pt->pm;
     struct free_slot *f = slot_reusable ? kmalloc(sizeof(*f)) : NULL;
     lock_take(&pm->p->lock);
-    tid_remove_locked(pm->p, pt);
+    if (!pm->reaped)
+        tid_remove_locked(pm->p, pt);
     pt->ended = true;
     pm->thread_count--;
     list_remove(&pt->node);
     if (f) {
         f->index = pt->slot_index;
         f->addr = pt->slot_addr;
+        f->tid = pt->tid;
         list_push_front(&pm->free_slots, &f->node);
         pt->slot = NULL;
     }

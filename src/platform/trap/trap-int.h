@@ -138,7 +138,7 @@ void send_reply(struct platform_thread *pt, uint32_t flags);
 // Runs the queued commands; with tail, lets the guest go on after them.
 int run_commands(struct platform_thread *pt, bool tail);
 int command_add(struct platform_thread *pt, uint64_t nr, const uint64_t args[6], bool privileged, uint8_t mask, int fd);
-void prepare_first_frame(struct platform_thread *pt);
+void prepare_first_frame(struct platform_thread *pt, bool own_fp);
 struct host_ucontext;
 struct host_ucontext *frame_of(struct platform_thread *pt);
 
@@ -150,7 +150,7 @@ void unpin_locked(struct platform *p, int fd);
 int fork_from(struct platform_thread *parent, struct platform_thread **ret);
 
 // filter.c
-struct sock_fprog;
+struct sock_filter;
 int trap_filter_build(struct sock_filter *program, uint32_t room, uint64_t text_end);
 void mm_release(struct platform_mm *pm);
 void thread_retire(struct platform_thread *pt, bool slot_reusable);

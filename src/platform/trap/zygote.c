@@ -32,7 +32,7 @@ __asm__(".pushsection .rodata\n"
         ".balign 64\n"
         ".globl stub_image_start\n"
         "stub_image_start:\n"
-        ".incbin STUB_IMAGE_FILE\n"
+        ".incbin \"" STUB_IMAGE_FILE "\"\n"
         ".globl stub_image_end\n"
         "stub_image_end:\n"
         ".popsection\n");
