@@ -138,7 +138,7 @@ static int make_platform_thread(struct task *t, struct task *child, const struct
         platform_get_regs(t->pt, &regs);
         set_child_regs(&regs, r);
         platform_window_flush(t->pt);
-        ret = platform_thread_create(t->pt, &regs, &pt);
+        ret = platform_thread_create(t->pt, &regs, r->flags & CLONE_CHILD_CLEARTID ? r->child_tid.a : 0, &pt);
         if (ret < 0)
             return ret;
         mm = mm_get(t->mm);

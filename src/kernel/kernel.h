@@ -69,6 +69,7 @@ struct kernel {
     nsec_t boot_realtime;
     uint32_t cpu_count;      // CPUs the sandbox may use
     uint64_t memory_limit;   // bytes shown as MemTotal
+    _Atomic uint64_t gofer_messages; // counted by the gofer's client
     bool strace;
 };
 

@@ -18,8 +18,10 @@
 #include "base/types.h"
 #include "host/host.h"
 #include "host/thread.h"
+#include "kernel/kernel-start.h"
 #include "kernel/run.h"
 #include "kernel/task.h"
+#include "platform/trap/trap.h"
 
 #define STACK_SIZE (128ul << 10)
 #define IDLE_MAX 32u
@@ -63,9 +65,51 @@ static void run_timers(void *arg)
     timer_thread();
 }
 
+static void run_listener(void *arg)
+{
+    platform_service_main(arg, PLATFORM_SERVICE_LISTENER);
+}
+
+static void run_reaper(void *arg)
+{
+    platform_service_main(arg, PLATFORM_SERVICE_REAPER);
+}
+
+static void run_pool(void *arg)
+{
+    platform_service_main(arg, PLATFORM_SERVICE_POOL);
+}
+
+static void run_control(void *arg)
+{
+    kernel_control_main(arg);
+}
+
+// The file layer's threads (fs/hostfs, fs/host).
+void host_events_main(struct kernel *k) __attribute__((weak));
+void gofer_client_main(struct kernel *k) __attribute__((weak));
+
+static void run_events(void *arg)
+{
+    if (host_events_main)
+        host_events_main(arg);
+}
+
+static void run_gofer(void *arg)
+{
+    if (gofer_client_main)
+        gofer_client_main(arg);
+}
+
 static void (*const entries[KERNEL_THREAD_KIND_COUNT])(void *arg) = {
     [KERNEL_THREAD_TASK] = run_task,
     [KERNEL_THREAD_TIMER] = run_timers,
+    [KERNEL_THREAD_LISTENER] = run_listener,
+    [KERNEL_THREAD_REAPER] = run_reaper,
+    [KERNEL_THREAD_POOL] = run_pool,
+    [KERNEL_THREAD_CONTROL] = run_control,
+    [KERNEL_THREAD_EVENTS] = run_events,
+    [KERNEL_THREAD_GOFER] = run_gofer,
 };
 
 static void thread_main(void *arg)

@@ -7,6 +7,12 @@ struct task;
 enum kernel_thread_kind {
     KERNEL_THREAD_TASK,  // arg: struct task *; task_run()
     KERNEL_THREAD_TIMER, // timer_thread()
+    KERNEL_THREAD_LISTENER, // the platform's service threads; arg: struct platform *
+    KERNEL_THREAD_REAPER,
+    KERNEL_THREAD_POOL,
+    KERNEL_THREAD_CONTROL,  // kernel_control_main(); arg: struct kernel *
+    KERNEL_THREAD_EVENTS,   // host_events_main(); arg: struct kernel *
+    KERNEL_THREAD_GOFER,    // gofer_client_main(); arg: struct kernel *
     KERNEL_THREAD_KIND_COUNT
 };
 

@@ -219,6 +219,7 @@ static bool take_request(struct platform_thread *pt, struct trap *out)
         for (int i = 0; i < 6; i++)
             out->args[i] = *(volatile uint64_t *)&s->futex_args[i];
         pt->futex_interrupted = true;
+        pt->frame = 0;
         return true;
     case SLOT_DONE_RESUMED:
         return false;
@@ -310,9 +311,9 @@ void platform_set_result(struct platform_thread *pt, int64_t result)
 {
     pt->result = result;
     pt->has_result = true;
-    if (pt->frame && !pt->futex_interrupted)
+    if (pt->frame)
         frame_of(pt)->regs.rax = (uint64_t)result;
-    else if (!pt->frame)
+    else if (!pt->futex_interrupted)
         pt->slot->regs.rax = (uint64_t)result;
 }
 
@@ -358,7 +359,7 @@ void platform_set_regs(struct platform_thread *pt, const struct guest_regs *r)
 
 bool platform_has_frame(const struct platform_thread *pt)
 {
-    return pt->frame != 0 && !pt->futex_interrupted;
+    return pt->frame != 0;
 }
 
 void platform_demand_frame(struct platform_thread *pt)

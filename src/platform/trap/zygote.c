@@ -215,6 +215,9 @@ int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *a
     z->minsigstksz = getauxval(AT_MINSIGSTKSZ_);
     z->fsgsbase = (z->hwcap2 & HWCAP2_FSGSBASE_) != 0;
 
+    z->what = "this processor or host kernel has no FSGSBASE instructions";
+    if (!z->fsgsbase)
+        return -ENOSYS;
     z->what = "reading /proc/self/maps";
     plan.vdso_count = find_host_vdso(plan.vdso, ARRAY_SIZE(plan.vdso), &vdso);
     if (plan.vdso_count < 0)

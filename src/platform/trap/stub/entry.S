@@ -315,6 +315,8 @@ stub_zygote_entry:
     movq %r14, %rsi
     movl $11, %eax
     syscall
-1:  jmp stub_child_entry
+1:  xorl %eax, %eax
+    wrfsbase %rax
+    jmp stub_child_entry
 
     .section .note.GNU-stack, "", @progbits

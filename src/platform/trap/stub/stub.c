@@ -279,7 +279,8 @@ static int answer_futex(struct slot *s, const uint64_t guest_args[6], int64_t *r
         // The kernel wants this thread: it answers what the call returns, or that it goes on waiting.
         s->request.in_count = 0;
         s->request.nr = __NR_futex;
-        serve(s, SLOT_FUTEX_INTERRUPTED, result);
+        if (serve(s, SLOT_FUTEX_INTERRUPTED, result) & REPLY_SIGNAL)
+            s->mark = 1; // the kernel needs a complete frame before the guest goes on
         if (*result != FUTEX_GO_ON)
             break;
     }
