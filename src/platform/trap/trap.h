@@ -18,6 +18,7 @@ struct trap_zygote {
     struct slot *slots; // the kernel process's mapping of the slot file
     uint64_t hwcap, hwcap2, minsigstksz;
     bool fsgsbase;
+    bool own_pids;    // the kernel process is PID 1 of its own namespace
     const char *what; // on failure: the step
 };
 

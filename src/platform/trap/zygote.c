@@ -210,6 +210,7 @@ int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *a
 {
     struct zygote_plan plan = {.z = z, .in_child = in_child, .arg = arg};
     uint64_t vdso;
+    z->own_pids = getpid() == 1;
     z->hwcap = getauxval(AT_HWCAP);
     z->hwcap2 = getauxval(AT_HWCAP2);
     z->minsigstksz = getauxval(AT_MINSIGSTKSZ_);
