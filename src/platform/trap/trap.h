@@ -19,6 +19,7 @@ struct trap_zygote {
     uint64_t hwcap, hwcap2, minsigstksz;
     bool fsgsbase;
     bool own_pids;    // the kernel process is PID 1 of its own namespace
+    uint64_t stub_call; // address of the stub's routine for host calls, for tests
     const char *what; // on failure: the step
 };
 

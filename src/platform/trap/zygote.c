@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,10 +116,24 @@ static void move_host_vdso(struct zygote_plan *plan)
     }
 }
 
+// What libc told the host about memory that is about to go.
+static void forget_libc(struct zygote_plan *plan)
+{
+    if (__rseq_size) {
+        char *rseq = (char *)__builtin_thread_pointer() + __rseq_offset;
+        long r = host_syscall4(SYS_rseq, (long)rseq, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
+        if (r < 0)
+            zygote_fail(plan, 9, r);
+    }
+    host_syscall2(SYS_set_robust_list, 0, 24);
+    host_syscall1(SYS_set_tid_address, 0);
+}
+
 static _Noreturn void zygote_child(struct zygote_plan *plan)
 {
     struct trap_zygote *z = plan->z;
     const struct stub_header *h = (const void *)stub_image_start;
+    forget_libc(plan);
     if (plan->in_child) {
         int r = plan->in_child(plan->arg);
         if (r < 0)
@@ -180,6 +195,7 @@ static int make_image(struct trap_zygote *z, const struct zygote_plan *plan, uin
     struct stub_header header;
     memcpy(&header, stub_image_start, sizeof(header));
     header.fsgsbase = z->fsgsbase;
+    z->stub_call = header.call;
     for (int i = 0; i < 4; i++) {
         uint64_t offset = vdso ? vdso_symbol((const void *)vdso, names[i]) : 0;
         header.vdso_table[i] = offset ? STUB_HOST_VDSO + (vdso - plan->vdso[0].start) + offset : 0;
@@ -204,7 +220,8 @@ static const char *const steps[] = {"start of the zygote",         "out-of-memor
                                     "mapping of stub text",        "mapping of the first slot",
                                     "moving the host's vDSO",      "alternate signal stack of the stub",
                                     "GS base of the stub",         "building the stubs' seccomp filter",
-                                    "installing the stubs' seccomp filter (EBUSY: another one with a listener is active)"};
+                                    "installing the stubs' seccomp filter (EBUSY: another one with a listener is active)",
+                                    "unregistering libc's restartable sequences"};
 
 int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *arg)
 {

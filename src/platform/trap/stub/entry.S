@@ -35,6 +35,7 @@ stub_vdso_table:
     .globl stub_fsgsbase
 stub_fsgsbase:
     .quad 0
+    .quad stub_call
 
     .section .vdso, "a"
     .balign 4096

@@ -135,6 +135,7 @@ struct stub_header {
     uint64_t patched_entry;    // target of thunks
     uint64_t vdso_table[4];    // clock_gettime, gettimeofday, time, getcpu of the host: filled in at start
     uint64_t fsgsbase;         // wrfsbase and wrgsbase may be used
+    uint64_t call;             // the routine that makes host calls: what attack tests jump to
 };
 #endif
 
