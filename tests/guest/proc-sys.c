@@ -117,8 +117,8 @@ TEST(cpuinfo)
 
 TEST(stat_file)
 {
-    unsigned long long user, nice_time, sys, idle, iowait, cpus = 0, btime, ctxt;
-    unsigned long long processes, running;
+    unsigned long long user, nice_time, sys, idle, iowait, cpus = 0, btime = 0, ctxt;
+    unsigned long long processes, running = 0;
     struct timespec up, now;
 
     load("/proc/stat");
