@@ -193,6 +193,16 @@ static int cover(const struct text_list *points, struct error *e)
     return 0;
 }
 
+// The exports have copies of the covers. This name space, which the kernel process starts in, must show a whole /proc: else the
+// host refuses that process a procfs of its own.
+static int uncover(const struct text_list *points, struct error *e)
+{
+    for (uint32_t i = 0; i < points->count; i++)
+        if (umount2(points->items[i], MNT_DETACH) < 0 && errno != ENOENT && errno != EINVAL)
+            return error_set(e, errno, "uncover the host's %s", points->items[i]);
+    return 0;
+}
+
 // ---- Opening -----------------------------------------------------------------------------------------------------------
 
 static int add_export(struct exports *x, const char *path, uint32_t flags, struct error *e)
@@ -280,6 +290,8 @@ int exports_open(struct container *c, const struct run_options *o, struct export
                 return -1;
         }
     }
+    if (must_cover && uncover(&points, e) < 0)
+        return -1;
     if (!(x->items[0].flags & BOOT_EXPORT_DIRECTORY))
         return error_set(e, ENOTDIR, "root %s", c->root_path);
     return 0;

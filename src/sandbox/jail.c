@@ -208,6 +208,15 @@ static int landlock_allow_exports(struct jail *j, int ruleset, uint64_t all)
     return 0;
 }
 
+// The zygote raises its oom_score_adj after this; the descriptor is closed before the filter, which knows no open at all.
+static int landlock_allow_procfs(struct jail *j, int ruleset)
+{
+    struct landlock_beneath rule = {.access = LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE, .parent = BOOT_FD_PROCFS};
+    if (j->has_procfs && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_BENEATH, &rule, 0) < 0)
+        return -errno;
+    return 0;
+}
+
 int jail_restrict_files(struct jail *j)
 {
     int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
@@ -228,7 +237,8 @@ int jail_restrict_files(struct jail *j)
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
     if (ruleset < 0)
         return jail_fail(j, "make a Landlock rule set", -errno);
-    int ret = j->role == JAIL_GOFER ? landlock_allow_exports(j, ruleset, attr.access_fs) : 0;
+    int ret = j->role == JAIL_GOFER ? landlock_allow_exports(j, ruleset, attr.access_fs)
+                                         : landlock_allow_procfs(j, ruleset);
     if (ret == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         ret = -errno;
     close(ruleset);
