@@ -17,6 +17,7 @@ enum { CLIENTS_MAX = 8, END_TIMEOUT_MS = 10000 };
 struct supervision {
     struct sandbox *s;
     bool ready, exited, stopped, gave_up;
+    bool ending; // the file proxy has ended well: the kernel process has to follow
     int clients[CLIENTS_MAX];
 };
 
@@ -250,7 +251,10 @@ static bool reap(struct supervision *v, struct spawn *role)
         (void)receive_messages(v, "kernel", v->s->kernel_control);
     else
         (void)receive_messages(v, "gofer", v->s->gofer_control);
-    if (!v->exited && !v->gave_up)
+    bool is_kernel = strcmp(role->role, "kernel") == 0;
+    // The file proxy ends by itself when the kernel process closes their connection, and may well be seen to end first.
+    v->ending |= !is_kernel && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!v->exited && !v->gave_up && (is_kernel || !v->ending))
         role_died(v, role, status);
     return true;
 }
@@ -277,11 +281,13 @@ void sandbox_supervise(struct sandbox *s)
     terminal_make_raw(&s->terminal);
     while (s->kernel.pid > 0) {
         nfds_t count = fill_poll(&v, fds);
-        int n = poll(fds, count, v.exited || v.gave_up ? END_TIMEOUT_MS : -1);
+        int n = poll(fds, count, v.exited || v.gave_up || v.ending ? END_TIMEOUT_MS : -1);
         if (n < 0 && errno != EINTR)
             give_up(&v, 125, errno, "wait for the sandbox");
-        if (n == 0)
+        if (n == 0) {
+            give_up(&v, 125, 0, "the sandbox's file proxy ended, and its kernel process did not follow");
             spawn_kill(&s->kernel);
+        }
         if (n <= 0)
             continue;
         if (fds[0].revents)
