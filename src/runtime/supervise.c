@@ -82,6 +82,22 @@ static void container_stopped(struct supervision *v)
     (void)control_send(s->kernel_control, CONTROL_CONT, 0, 0);
 }
 
+// In the words that engines look for. The exit status is what a shell has for it.
+static void exec_failed(struct supervision *v, int error)
+{
+    char text[CONTROL_TEXT_SIZE + 64];
+    const char *name = v->s->container->args.items[0];
+    bool absent = error == ENOENT || error == ENOTDIR;
+    if (error == ENOENT && !strchr(name, '/')) {
+        snprintf(text, sizeof(text), "exec: \"%.200s\": executable file not found in $PATH", name);
+        error = 0;
+    } else {
+        snprintf(text, sizeof(text), "exec: \"%.200s\"%s", name,
+                 error == ENOENT ? " (the file, or the interpreter that it names)" : "");
+    }
+    give_up(v, absent ? 127 : 126, error, text);
+}
+
 static void kernel_message(struct supervision *v, const struct control_message *m)
 {
     struct sandbox_result *r = v->s->result;
@@ -93,8 +109,7 @@ static void kernel_message(struct supervision *v, const struct control_message *
         sandbox_mark(r, "command", "first program runs");
         return;
     case CONTROL_EXEC_FAILED:
-        // As a shell has it.
-        give_up(v, m->a == ENOENT || m->a == ENOTDIR ? 127 : 126, m->a > 0 && m->a < 4096 ? m->a : EIO, text);
+        exec_failed(v, m->a > 0 && m->a < 4096 ? m->a : EIO);
         return;
     case CONTROL_FAILED:
         give_up(v, 125, m->a > 0 && m->a < 4096 ? m->a : 0, text);

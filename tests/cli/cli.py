@@ -117,8 +117,8 @@ class TestExit(Base):
             (["exit", "255"], 255, ""),
             (["signal", "9"], 137, ""),
             (["signal", "15"], 143, ""),
-            (["missing"], 127, "exec missing: No such file or directory"),
-            (["denied"], 126, "exec denied: Permission denied"),
+            (["missing"], 127, 'exec: "missing": executable file not found in $PATH'),
+            (["denied"], 126, 'exec: "denied": Permission denied'),
             (["fail"], 125, "the memory ?[31mfile: No space left on device"),
             (["rogue"], 125, "unknown message"),
             (["short"], 125, "wrong size"),
@@ -285,6 +285,7 @@ class TestTerminal(Base):
     def open_session(self, *words):
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        self.before = termios.tcgetattr(slave)
         process = subprocess.Popen(
             [CAISSON, *words],
             stdin=slave,
@@ -309,12 +310,11 @@ class TestTerminal(Base):
     def test_raw_and_back(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             process, _, slave = self.open_session("do", "wait")
-            before = termios.tcgetattr(slave)
             self.assertTrue(wait_for(lambda s=slave: self.is_raw(s)))
             self.wait_until_up(process)
             process.send_signal(number)
             self.assertEqual(process.wait(timeout=10), 128 + number)
-            self.assertEqual(termios.tcgetattr(slave), before)
+            self.assertEqual(termios.tcgetattr(slave), self.before)
 
     def test_raw_again_after_a_stop(self):
         process, _, slave = self.open_session("do", "stop")
