@@ -100,7 +100,7 @@ static void debug_releases(const struct lock *l)
 static bool debug_may_sleep(uint8_t rank)
 {
     return rank == LOCK_RANK_EXEC || rank == LOCK_RANK_RENAME || rank == LOCK_RANK_FILE_POS ||
-           rank == LOCK_RANK_INODE_DIR || rank == LOCK_RANK_MM;
+           rank == LOCK_RANK_INODE_DIR || rank == LOCK_RANK_MM || rank == LOCK_RANK_PI_FUTEX;
 }
 
 #else

@@ -17,6 +17,7 @@ enum lock_rank {
     LOCK_RANK_FILE_POS,    // file.pos_lock: held over reads and writes (may sleep)
     LOCK_RANK_INODE_DIR,   // inode.dir_lock of a directory: held over gofer messages (may sleep)
     LOCK_RANK_INODE,       // inode.lock of a file's contents and attributes
+    LOCK_RANK_PI_FUTEX,    // a bucket of futexes with priority inheritance: held over copies of the word (may sleep)
     LOCK_RANK_MM,          // mm.lock: the map of an address space, see mm/mm.h (may sleep: platform commands)
     LOCK_RANK_TASKLIST,    // kernel.tasks_lock: ids, parents, children, sessions, groups
     LOCK_RANK_SIGHAND,     // thread_group.sig_lock: handlers, pending signals, group state

@@ -20,6 +20,7 @@ struct timer_wheel;
 struct host_events;
 struct process_group;
 struct user_table;
+struct pi_table;
 struct tty;
 struct ipc_ns;
 struct vfs;
@@ -48,6 +49,7 @@ struct kernel {
     struct process_group **pgrp_table; // GUARDED_BY(tasks_lock): hash by pgid
     struct session **session_table;    // GUARDED_BY(tasks_lock): hash by sid
     struct user_table *users;      // kernel/user.c
+    struct pi_table *pi_futexes;   // kernel/futex-pi.c
     uint32_t last_pid;             // GUARDED_BY(tasks_lock)
     uint32_t task_count;           // GUARDED_BY(tasks_lock): threads
     uint32_t task_limit;

@@ -158,6 +158,8 @@ struct task {
     char comm[16];                // under task.lock
     bool no_new_privs;
     bool sched_reset_on_fork;
+    bool thp_disabled;
+    _Atomic bool pi_waited;       // somebody has waited for a futex of this task's
     uint32_t charged_uid;         // whose USER_PROCESSES account this task is on; task-owned
     uint32_t personality;
     int nice, sched_policy, sched_priority;
@@ -276,12 +278,14 @@ struct fd_table *fd_table_ref(struct fd_table *table);
 struct fs_context *fs_context_ref(struct fs_context *fs);
 int files_clone(struct task *parent, struct task *child, uint64_t clone_flags);
 void files_exit(struct task *t);
+int files_unshare_fs(struct task *t);
+int files_unshare_table(struct task *t, uint32_t max);
 int files_unshare(struct task *t); // exec: own table, close-on-exec done
 // A descriptor for a pidfd on g, not yet visible: fd_reserve()d number and file; publish or discard follows (sys/pidfd.c).
 int pidfd_prepare(struct task *t, struct thread_group *g, uint32_t flags, struct file **ret_file);
 void pidfd_publish(struct task *t, int fd, struct file *f);
 void pidfd_discard(struct task *t, int fd, struct file *f);
-// Priority-inheriting futexes (sys/futex.c): what a dying task holds or waits for.
+// Priority-inheriting futexes (kernel/futex-pi.c): what a dying task holds goes to the next one.
 void pi_futex_exit(struct task *t);
 // System V semaphores (sys/ipc-sem.c).
 int sem_undo_clone(struct task *parent, struct task *child, uint64_t clone_flags);

@@ -122,6 +122,8 @@ int platform_rseq(struct platform_thread *pt, uint64_t addr, uint32_t size, int 
 int platform_membarrier(struct platform_thread *pt, int cmd, unsigned flags, int cpu_id);
 
 // Futex calls that the kernel makes for a guest (wake of a robust futex, clear_tid): executed in the stub of pt.
+// Sets FUTEX_WAITERS in the word at addr, atomically. 0, -EFAULT.
+int platform_futex_mark(struct platform_thread *pt, uint64_t addr);
 int platform_futex_wake(struct platform_thread *pt, uint64_t addr, int count, uint32_t bitset, bool shared);
 
 // ---- Guest memory ----------------------------------------------------------------------------------------------------

@@ -286,3 +286,12 @@ int platform_futex_wake(struct platform_thread *pt, uint64_t addr, int count, ui
     uint64_t args[6] = {addr, op, (uint64_t)count, 0, 0, bitset};
     return (int)run_single(pt, SYS_futex, args, false);
 }
+
+// By FUTEX_WAKE_OP, which changes one word and wakes sleepers of another: of a word in the slot on which nobody sleeps.
+int platform_futex_mark(struct platform_thread *pt, uint64_t addr)
+{
+    const uint32_t or_bit_31 = 0xau << 28 | 31u << 12; // FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT; compared with 0 for equality
+    uint64_t args[6] = {pt->slot_addr + offsetof(struct slot, in_futex), 5 /* FUTEX_WAKE_OP */, 0, 0, addr, or_bit_31};
+    int64_t r = run_single(pt, SYS_futex, args, false);
+    return r < 0 ? (int)r : 0;
+}
