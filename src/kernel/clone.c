@@ -12,15 +12,13 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
+#include "abi/capability.h"
 #include "base/log.h"
 #include "kernel/task.h"
 #include "kernel/timer-int.h"
 #include "mm/copy.h"
 #include "mm/mm.h"
 #include "platform/platform.h"
-
-#define CAP_SYS_ADMIN 21
-#define CAP_SYS_RESOURCE 24
 
 #define CLONE_NAMESPACES                                                                                               \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |       \

@@ -13,11 +13,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "abi/capability.h"
 #include "base/log.h"
 #include "base/slab.h"
 #include "kernel/signal-int.h"
 #include "kernel/timer-int.h"
-
 
 struct posix_timer {
     struct list node; // thread_group.posix_timers
@@ -203,7 +203,7 @@ static int check_clock(struct task *t, struct posix_timer *p, int id)
         return 0;
     case CLOCK_REALTIME_ALARM:
     case CLOCK_BOOTTIME_ALARM:
-        return capable(t, 35) ? 0 : -EPERM; // CAP_WAKE_ALARM
+        return capable(t, CAP_WAKE_ALARM) ? 0 : -EPERM;
     case CLOCK_PROCESS_CPUTIME_ID:
         p->cpu_which = CPU_CLOCK_SCHED;
         return 0;

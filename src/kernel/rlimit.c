@@ -4,11 +4,11 @@
 
 #include <sys/resource.h>
 
+#include "abi/capability.h"
 #include "kernel/rlimit.h"
 #include "kernel/task.h"
 #include "kernel/timer-int.h"
 
-#define CAP_SYS_RESOURCE 24
 #define NOFILE_MAX (1ull << 20) // sysctl fs.nr_open
 
 uint64_t task_rlimit(const struct task *t, int resource)

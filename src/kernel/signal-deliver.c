@@ -262,6 +262,11 @@ static bool settle_without_handler(struct task *t, struct interrupted *call)
     if (!call->valid || !is_restart(call->result))
         return false;
     uint32_t nr = call->result == -ERESTART_RESTARTBLOCK ? SYS_restart_syscall : call->nr;
+    // A wait inside of the stub goes on where it is.
+    if (ti->trap.reason == TRAP_FUTEX) {
+        ti->result = PLATFORM_FUTEX_GO_ON;
+        return false;
+    }
     if (ti->is_syscall) {
         ti->result = syscall_dispatch(t, nr, ti->trap.args);
         call->result = ti->result;

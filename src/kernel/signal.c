@@ -18,10 +18,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "abi/capability.h"
 #include "base/log.h"
 #include "kernel/signal-int.h"
-
-#define CAP_KILL 5
 
 enum signal_default signal_default_of(int sig)
 {
