@@ -105,7 +105,7 @@ static struct thread_group *new_group(struct task *t, const struct clone_request
         return NULL;
     }
     if (r->flags & CLONE_CLEAR_SIGHAND)
-        sighand_reset(g->sighand, true);
+        sighand_reset(g->sighand);
     lock_take(&old->limit_lock);
     memcpy(g->limits, old->limits, sizeof(g->limits));
     lock_release(&old->limit_lock);

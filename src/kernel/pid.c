@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/slab.h"
+#include "kernel/futex.h"
 #include "kernel/task.h"
 
 #define PID_BUCKETS 8192u
@@ -28,7 +29,9 @@ int tasks_init(struct kernel *k)
     k->session_table = kmalloc(PID_BUCKETS * sizeof(*k->session_table));
     if (!k->task_limit)
         k->task_limit = 65536;
-    return k->pid_table && k->pgrp_table && k->session_table ? 0 : -ENOMEM;
+    if (!k->pid_table || !k->pgrp_table || !k->session_table)
+        return -ENOMEM;
+    return pi_futex_init(k);
 }
 
 static struct task *lookup(struct kernel *k, uint32_t tid)

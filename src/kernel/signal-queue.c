@@ -211,11 +211,11 @@ void sighand_set(struct sighand *s, int sig, const struct signal_action *a)
     lock_release(&s->lock);
 }
 
-void sighand_reset(struct sighand *s, bool ignored_too)
+void sighand_reset(struct sighand *s)
 {
     lock_take(&s->lock);
     for (int i = 0; i < SIGNAL_COUNT; i++) {
-        bool keep = !ignored_too && s->action[i].handler == (uint64_t)(uintptr_t)SIG_IGN;
+        bool keep = s->action[i].handler == (uint64_t)(uintptr_t)SIG_IGN;
         s->action[i] = (struct signal_action){.handler = keep ? (uint64_t)(uintptr_t)SIG_IGN : 0};
     }
     lock_release(&s->lock);
@@ -235,7 +235,7 @@ void signal_exec_reset(struct task *t)
         lock_release(&g->sig_lock);
         sighand_put(old);
     }
-    sighand_reset(g->sighand, false);
+    sighand_reset(g->sighand);
     t->altstack_sp = t->altstack_size = 0;
     t->altstack_flags = SS_DISABLE;
     t->restore_blocked = false;

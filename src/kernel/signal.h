@@ -96,7 +96,7 @@ int signal_send_timer_locked(struct thread_group *g, struct task *t, struct sigq
 void sigpending_flush_locked(struct sigpending *p, uint64_t set); // drops what is queued of set
 struct signal_action sighand_get(struct sighand *s, int sig);
 struct sighand *sighand_create(void);
-void sighand_reset(struct sighand *s, bool ignored_too); // handlers (and SIG_IGN) to SIG_DFL
+void sighand_reset(struct sighand *s); // handlers to SIG_DFL; what is ignored stays so (exec, CLONE_CLEAR_SIGHAND)
 // Builds a handler's frame in guest memory and points *regs at the handler. 0, -EFAULT, -ENOMEM. sig was dequeued.
 struct guest_regs;
 int signal_frame_push(struct task *t, int sig, const struct signal_action *action, const struct linux_siginfo *info,
