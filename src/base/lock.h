@@ -15,6 +15,7 @@ enum lock_rank {
     LOCK_RANK_EXEC,        // thread_group.exec_lock: exec and group-wide credential changes (may sleep)
     LOCK_RANK_RENAME,      // super_block.rename_lock: directory renames of one file system (may sleep)
     LOCK_RANK_FILE_POS,    // file.pos_lock: held over reads and writes (may sleep)
+    LOCK_RANK_EPOLL_NEST,  // kernel.epoll_nest_lock: which epoll is registered with which
     LOCK_RANK_INODE_DIR,   // inode.dir_lock of a directory: held over gofer messages (may sleep)
     LOCK_RANK_INODE,       // inode.lock of a file's contents and attributes
     LOCK_RANK_PI_FUTEX,    // a bucket of futexes with priority inheritance: held over copies of the word (may sleep)
@@ -31,8 +32,8 @@ enum lock_rank {
     LOCK_RANK_MOUNTS,      // mount_ns.lock
     LOCK_RANK_DENTRY,      // dentry.lock: children and name
     LOCK_RANK_OBJECT,      // small objects: eventfd, timerfd, inotify, credentials, file locks
-    LOCK_RANK_EPOLL_READY, // epoll.ready_lock: taken from wake-ups
     LOCK_RANK_WAIT_QUEUE,  // wait_queue.lock
+    LOCK_RANK_EPOLL_READY, // epoll.ready_lock: taken from wake-ups, under the queue's lock
     LOCK_RANK_TIMER,       // timer wheel
     LOCK_RANK_TASK,        // task.lock: small per-task state
     LOCK_RANK_MEMFILE,     // memory file's extents

@@ -7,6 +7,7 @@
 #include "base/rbtree.h"
 #include "base/types.h"
 #include "kernel/cred.h"
+#include "kernel/sysctl.h"
 
 struct boot_spec;
 struct gofer_client;
@@ -59,6 +60,10 @@ struct kernel {
 
     struct lock mms_lock; // LOCK_RANK_OBJECT
     struct list mms;      // GUARDED_BY(mms_lock): every address space, by mm.node (mm/mm.c)
+
+    struct lock epoll_nest_lock; // LOCK_RANK_EPOLL_NEST: which epoll is registered with which
+    uint64_t epoll_nest_generation; // GUARDED_BY(epoll_nest_lock): of the last walk
+    _Atomic uint64_t sysctl[SYSCTL_COUNT]; // kernel/sysctl.c
 
     struct lock misc_lock; // LOCK_RANK_OBJECT: uts, console
     struct uts_name uts;   // GUARDED_BY(misc_lock)

@@ -265,7 +265,15 @@ void tty_session_leader_exit_locked(struct session *s);
 
 // ---- Accounts of users (user.c) ----
 int users_init(struct kernel *k);
-enum user_account { USER_PROCESSES, USER_SIGNALS, USER_ACCOUNT_COUNT };
+enum user_account {
+    USER_PROCESSES,
+    USER_SIGNALS,
+    USER_EPOLL_WATCHES,
+    USER_INOTIFY_INSTANCES,
+    USER_INOTIFY_WATCHES,
+    USER_FILES_IN_FLIGHT, // sent over sockets and not yet received
+    USER_ACCOUNT_COUNT
+};
 bool user_charge(struct kernel *k, uint32_t uid, enum user_account what, uint64_t limit); // false: would exceed limit
 void user_uncharge(struct kernel *k, uint32_t uid, enum user_account what);
 uint64_t user_count(struct kernel *k, uint32_t uid, enum user_account what);

@@ -119,24 +119,25 @@ void task_wake(struct task *t)
 }
 
 struct wake_batch {
+    struct epoll *epolls;
     uint32_t count;
     _Atomic uint32_t *words[WAKE_BATCH];
 };
 
-static void wake_entry(struct wait_entry *w, uint32_t events, struct wake_batch *batch)
+// False: there was nobody behind it, an exclusive wake-up is to go on to the next.
+static bool wake_entry(struct wait_entry *w, uint32_t events, struct wake_batch *batch)
 {
     switch ((enum wait_kind)w->kind) {
     case WAIT_KIND_TASK:
         if (atomic_exchange(&w->task->wake_word, WAKE_WOKEN) != WAKE_SLEEPING)
-            return;
+            return true;
         if (batch->count < WAKE_BATCH)
             batch->words[batch->count++] = &w->task->wake_word;
         else
             rouse(&w->task->wake_word);
-        return;
+        return true;
     case WAIT_KIND_EPOLL:
-        epoll_entry_wake(w, events);
-        return;
+        return epoll_entry_wake(w, events, &batch->epolls);
     case WAIT_KIND_COUNT:
         break;
     }
@@ -154,13 +155,14 @@ static void wake_up(struct wait_queue *q, uint32_t events, bool one)
     {
         if (events && w->events && !(events & w->events))
             continue;
-        wake_entry(w, events, &batch);
-        if (one && w->exclusive)
+        if (wake_entry(w, events, &batch) && one && w->exclusive)
             break;
     }
     lock_release(&q->lock);
     for (uint32_t i = 0; i < batch.count; i++)
         rouse(batch.words[i]);
+    if (batch.epolls)
+        epoll_wake_chain(batch.epolls);
 }
 
 void wake_up_all(struct wait_queue *q, uint32_t events)

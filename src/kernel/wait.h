@@ -53,8 +53,11 @@ void wait_entry_init(struct wait_entry *w, struct task *t);
 void wait_add(struct wait_queue *q, struct wait_entry *w);
 void wait_remove(struct wait_entry *w); // harmless when not queued
 
-// WAIT_KIND_EPOLL (vfs/epoll.c): called with the queue's lock held.
-void epoll_entry_wake(struct wait_entry *w, uint32_t events);
+// WAIT_KIND_EPOLL (vfs/epoll.c): called with the queue's lock held. Whom to wake for it is chained and left to
+// epoll_wake_chain(), called without that lock. True when somebody waits on the epoll (for exclusive entries).
+struct epoll;
+bool epoll_entry_wake(struct wait_entry *w, uint32_t events, struct epoll **chain);
+void epoll_wake_chain(struct epoll *chain);
 
 void wait_arm(struct task *t);
 // deadline: CLOCK_MONOTONIC ns, NSEC_MAX for none.

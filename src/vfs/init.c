@@ -200,6 +200,7 @@ int vfs_init(struct kernel *k)
     if (!v)
         return -ENOMEM;
     k->vfs = v;
+    lock_init(&k->epoll_nest_lock, LOCK_RANK_EPOLL_NEST);
     lock_init(&v->file_locks_lock, LOCK_RANK_OBJECT);
     list_init(&v->posix_waiters);
     v->kernel_cred = make_kernel_cred();
