@@ -3,6 +3,7 @@
 
 #include "kernel/task.h"
 #include "mm/copy.h"
+#include "platform/platform.h"
 #include "sys/sigmask.h"
 #include "sys/syscalls-gen.h"
 #include "sys/time-int.h"
