@@ -29,6 +29,9 @@ static bool is_eligible(const struct task *t, const struct wait_request *r, stru
 {
     if (!matches(r, g))
         return false;
+    // A zombie will neither stop nor go on: for who doesn't wait for ends it is no child.
+    if (g->dead && !(r->options & WEXITED))
+        return false;
     if ((r->options & __WNOTHREAD) && g->parent_task != t)
         return false;
     if (r->options & __WALL)
