@@ -19,6 +19,9 @@
 #include "mm/mm.h"
 #include "platform/platform.h"
 
+#define MEASURE_RSS_AFTER 20000000ll // 20 ms
+#define ESTIMATED_RSS_PAGES 1024ul
+
 // ---- The address space ----
 
 void task_set_mm(struct task *t, struct mm *mm, struct platform_thread *pt)
@@ -41,19 +44,30 @@ static void vfork_done(struct task *t)
     task_unref(parent);
 }
 
+// The most memory that the process has had, as far as it was looked at: asking the stub costs a hand-off and a walk of its
+// page tables, so that the short-lived are estimated by what they could have touched.
+static uint64_t resident_at_end(struct task *t, struct mm *mm)
+{
+    if (t != current_task())
+        return 0;
+    if (clock_monotonic() - t->group->start_time > MEASURE_RSS_AFTER)
+        return mm_resident_bytes(mm, t);
+    return MIN(mm->data_pages + mm->exec_pages, ESTIMATED_RSS_PAGES) * PAGE_SIZE;
+}
+
 void task_release_mm(struct task *t)
 {
     struct mm *mm = t->mm;
     struct platform_thread *pt = t->pt;
     if (mm) {
         robust_list_exit(t);
+        if (atomic_load(&mm->task_count) == 1)
+            t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, resident_at_end(t, mm));
         lock_take(&t->lock);
         t->user_frozen += platform_thread_user_time(pt);
         t->mm = NULL;
         t->pt = NULL;
         lock_release(&t->lock);
-        uint64_t resident = atomic_load(&mm->hiwater_pages) * PAGE_SIZE;
-        t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, resident);
         // Whoever leaves last must not end its platform thread: that is the address space's end, by mm_put().
         if (atomic_fetch_sub(&mm->task_count, 1) > 1)
             platform_thread_exit(pt, t->clear_child_tid);

@@ -1,6 +1,5 @@
 // Limits, usage and what the system says of itself: getrlimit(2), getrusage(2), times(2), sysinfo(2), uname(2), host names.
 
-#include <stdatomic.h>
 #include <sys/resource.h>
 
 #include "abi/capability.h"
@@ -102,8 +101,10 @@ int64_t sys_getrusage(struct task *t, int who, uaddr_t out)
     default:
         return -EINVAL;
     }
-    if (who != RUSAGE_CHILDREN)
-        u.max_rss_bytes = MAX(u.max_rss_bytes, atomic_load(&t->mm->hiwater_pages) * PAGE_SIZE);
+    if (who != RUSAGE_CHILDREN) {
+        t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, mm_resident_bytes(t->mm, t));
+        u.max_rss_bytes = MAX(u.max_rss_bytes, t->usage.max_rss_bytes);
+    }
     rusage_to_linux(&u, &w);
     return copy_out_value(t, out, &w);
 }
