@@ -100,7 +100,8 @@ static int tidy_descriptors(void)
 
 static int usage_error(struct command_context *ctx, const struct command *command)
 {
-    error_prefix(&ctx->error, "%s", command ? command->name : "caisson");
+    if (command)
+        error_prefix(&ctx->error, "%s", command->name);
     report_error(ctx, &ctx->error);
     fprintf(stderr, "See `caisson help%s%s`.\n", command ? " " : "", command ? command->name : "");
     return EXIT_USAGE;

@@ -44,6 +44,11 @@ struct uio {
     uint32_t index;    // current segment
     uint64_t offset;   // bytes used of it
     uint64_t remaining; // bytes left in all
+    uint32_t flags;     // UIO_*: set by the caller of a file operation, after uio_init_*()
+};
+enum {
+    UIO_APPEND = 1 << 0, // RWF_APPEND: as if the file were open with O_APPEND
+    UIO_NOWAIT = 1 << 1, // RWF_NOWAIT: -EAGAIN rather than wait
 };
 
 #define UIO_MAX_SEGMENTS 1024 // UIO_MAXIOV

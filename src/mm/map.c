@@ -136,7 +136,7 @@ static int check_mmap_flags(struct map_plan *p)
         const int known = MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |
                           MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |
                           MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G | MAP_FIXED_NOREPLACE |
-                          (MAP_HUGE_MASK << MAP_HUGE_SHIFT);
+                          (int)((unsigned)MAP_HUGE_MASK << MAP_HUGE_SHIFT);
         if (type == MAP_SHARED_VALIDATE && (flags & ~known))
             return -EOPNOTSUPP;
         if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
@@ -235,6 +235,8 @@ static void fill_vma(struct vma *v, const struct map_plan *p)
     v->prot = p->prot;
     v->max_prot = p->max_prot;
     v->flags = p->vma_flags;
+    if ((p->prot & PROT_WRITE) && !(p->vma_flags & (VMA_SHARED | VMA_NORESERVE)))
+        v->flags |= VMA_ACCOUNT;
     if (p->file && !p->source.zero) {
         v->file = file_ref(p->file);
         v->offset = p->offset;
@@ -471,6 +473,10 @@ static int protect_locked(const struct mm_target *target, uint64_t addr, uint64_
     for (struct vma *v = vma_at(mm, addr); v && v->start < end; v = vma_next(v)) {
         vma_account(mm, v, false);
         v->prot = prot;
+        if ((prot & PROT_WRITE) && !(v->flags & (VMA_SHARED | VMA_NORESERVE)))
+            v->flags |= VMA_ACCOUNT;
+        else if (!v->file)
+            v->flags &= ~(uint32_t)VMA_ACCOUNT;
         vma_account(mm, v, true);
     }
     vma_merge_range(mm, addr, end, g);
@@ -535,7 +541,7 @@ static int grow_heap(const struct mm_target *target, uint64_t old, uint64_t new,
     v->end = v->valid = new;
     v->prot = PROT_READ | PROT_WRITE;
     v->max_prot = PROT_READ | PROT_WRITE | PROT_EXEC;
-    v->flags = VMA_HEAP | (mm->lock_future ? VMA_LOCKED : 0);
+    v->flags = VMA_HEAP | VMA_ACCOUNT | (mm->lock_future ? VMA_LOCKED : 0);
     ret = mm_queue_map(target, v, NULL);
     if (ret == 0)
         ret = mm_commit(target, result);

@@ -384,7 +384,11 @@ void mm_run_deferred(struct task *t)
     struct mm *mm = t->mm;
     int ret = 0;
 
-    if (!mm || !__atomic_load_n(&mm->stale, __ATOMIC_RELAXED))
+    // A guest that runs already comes back for the interrupt.
+    if (t->pt && platform_resumed(t->pt))
+        return;
+    __atomic_fetch_and((uint32_t *)&t->pending_work, ~(uint32_t)TASK_WORK_MM, __ATOMIC_ACQ_REL);
+    if (!mm || !__atomic_load_n(&mm->stale, __ATOMIC_ACQUIRE))
         return;
     lock_take(&mm->lock);
     if (mm->stale) {

@@ -27,7 +27,7 @@ enum vma_flags {
     VMA_DONTDUMP = 1 << 6,
     VMA_HEAP = 1 << 7,
     VMA_VDSO = 1 << 8,
-    VMA_ACCOUNT = 1 << 9, // counts as data (private writable)
+    VMA_ACCOUNT = 1 << 9, // is or was private and writable: Linux doesn't merge it with what never was
     VMA_LOCKONFAULT = 1 << 10,
     VMA_HUGEPAGE = 1 << 11,
     VMA_NOHUGEPAGE = 1 << 12,

@@ -223,14 +223,6 @@ static int64_t remap_to(struct remap_plan *p, const struct remap_source *s)
     struct vma *v;
     int ret;
 
-    if (p->flags & MREMAP_FIXED) {
-        if ((p->new & (PAGE_SIZE - 1)) || !mm_range_ok(p->new, p->new_size))
-            return -EINVAL;
-        if (p->old + p->old_size > p->new && p->new + p->new_size > p->old)
-            return -EINVAL;
-        if (p->new < GUEST_ADDR_MIN)
-            return -EPERM;
-    }
     v = vma_at(mm, p->old);
     if (!v)
         return -EFAULT;
@@ -302,6 +294,17 @@ static int64_t remap_locked(struct remap_plan *p, const struct remap_source *s)
     return p->old_size == 0 ? duplicate(p, v, s) : move_to(p, v, s);
 }
 
+static int check_fixed(const struct remap_plan *p)
+{
+    if (!(p->flags & MREMAP_FIXED))
+        return 0;
+    if ((p->new & (PAGE_SIZE - 1)) || !mm_range_ok(p->new, p->new_size))
+        return -EINVAL;
+    if (p->old + p->old_size > p->new && p->new + p->new_size > p->old)
+        return -EINVAL;
+    return p->new < GUEST_ADDR_MIN ? -EPERM : 0;
+}
+
 int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old_size, uint64_t new_size, int flags,
                  uint64_t new_addr)
 {
@@ -320,7 +323,9 @@ int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old
         return -EFAULT;
     if (p.new_size > GUEST_ADDR_MAX)
         return flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? -EINVAL : -ENOMEM;
-    ret = prefetch(&p, &s);
+    ret = check_fixed(&p);
+    if (ret == 0)
+        ret = prefetch(&p, &s);
     if (ret == 0) {
         lock_take(&target->mm->lock);
         ret = remap_locked(&p, &s);

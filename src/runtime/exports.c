@@ -81,22 +81,55 @@ static int enter_user_namespace(struct runtime_namespaces *n, struct error *e)
     return keep_capabilities(e);
 }
 
+static bool may_mount(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    return syscall(SYS_capget, &header, data) == 0 && data[0].effective >> CAP_SYS_ADMIN & 1;
+}
+
 int runtime_namespaces_enter(struct runtime_namespaces *n, struct error *e)
 {
-    n->rootless = true;
     n->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (n->proc < 0)
         return error_set(e, errno, "open /proc");
-    if (unshare(CLONE_NEWNS) == 0)
-        n->rootless = !has_spare_ids(n->proc);
-    else if (errno != EPERM)
+    n->rootless = !may_mount();
+    if (n->rootless)
+        return enter_user_namespace(n, e);
+    n->rootless = !has_spare_ids(n->proc);
+    return 0;
+}
+
+// A mount name space to prepare mounts in, unseen by the host, and the way back.
+struct workshop {
+    int mounts, root, directory;
+};
+
+static int workshop_enter(struct workshop *w, struct error *e)
+{
+    w->mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    w->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    w->directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (w->mounts < 0 || w->root < 0 || w->directory < 0)
+        return error_set(e, errno, "open the present name space and directories");
+    if (unshare(CLONE_NEWNS) < 0)
         return error_set(e, errno, "make a mount name space");
-    else if (enter_user_namespace(n, e) < 0)
-        return -1;
-    // Nothing of what follows is seen outside.
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return error_set(e, errno, "make the mounts of the command's own name space private");
     return 0;
+}
+
+static int workshop_leave(struct workshop *w, struct error *e)
+{
+    int ret = 0;
+    // The change of name space also changes root and working directory.
+    if (w->mounts >= 0 && (setns(w->mounts, CLONE_NEWNS) < 0 || fchdir(w->root) < 0 || chroot(".") < 0 ||
+                           (w->directory >= 0 && fchdir(w->directory) < 0)))
+        ret = error_set(e, errno, "return to the command's mount name space");
+    fd_done(&w->mounts);
+    fd_done(&w->root);
+    fd_done(&w->directory);
+    return ret;
 }
 
 // ---- Covering ----------------------------------------------------------------------------------------------------------
@@ -256,17 +289,12 @@ static bool export_is_recursive(const struct container *c, const struct exports 
     return true;
 }
 
-int exports_open(struct container *c, const struct run_options *o, struct exports *x, struct error *e)
+static int open_all(struct container *c, struct exports *x, const struct text_list *points, struct error *e)
 {
-    if (c->mount_count > BOOT_MAX_MOUNTS)
-        return error_set(e, 0, "%u mounts, at most %d are possible", c->mount_count, BOOT_MAX_MOUNTS);
-    struct text_list points = {0};
-    if (plan_exports(c, o, x, e) < 0 || find_kernel_mounts(&c->pool, &points, e) < 0)
-        return -1;
     // What has nothing to cover comes first: it may lie beneath something that will be covered.
     bool must_cover = false;
     for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && must_cover && cover(&points, e) < 0)
+        if (pass == 1 && must_cover && cover(points, e) < 0)
             return -1;
         for (uint32_t i = 0; i < x->count; i++) {
             char real[PATH_MAX];
@@ -274,15 +302,32 @@ int exports_open(struct container *c, const struct run_options *o, struct export
                 continue;
             if (!realpath(x->items[i].path, real))
                 return error_set(e, errno, "%s %s", i ? "bind source" : "root directory", x->items[i].path);
-            bool covers = has_kernel_mount_beneath(&points, real);
+            bool covers = has_kernel_mount_beneath(points, real);
             must_cover |= covers;
             if ((pass == 1 || !covers) && open_export(&x->items[i], export_is_recursive(c, x, i), e) < 0)
                 return -1;
         }
     }
-    if (!(x->items[0].flags & BOOT_EXPORT_DIRECTORY))
-        return error_set(e, ENOTDIR, "root %s", c->root_path);
     return 0;
+}
+
+int exports_open(struct container *c, const struct run_options *o, struct exports *x, struct error *e)
+{
+    if (c->mount_count > BOOT_MAX_MOUNTS)
+        return error_set(e, 0, "%u mounts, at most %d are possible", c->mount_count, BOOT_MAX_MOUNTS);
+    struct text_list points = {0};
+    struct workshop workshop = {-1, -1, -1};
+    struct error ignored;
+    if (plan_exports(c, o, x, e) < 0 || find_kernel_mounts(&c->pool, &points, e) < 0)
+        return -1;
+    int ret = workshop_enter(&workshop, e);
+    if (ret == 0)
+        ret = open_all(c, x, &points, e);
+    if (workshop_leave(&workshop, ret == 0 ? e : &ignored) < 0)
+        ret = -1;
+    if (ret == 0 && !(x->items[0].flags & BOOT_EXPORT_DIRECTORY))
+        return error_set(e, ENOTDIR, "root %s", c->root_path);
+    return ret;
 }
 
 void exports_close(struct exports *x)

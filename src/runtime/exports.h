@@ -16,15 +16,17 @@ struct exports {
     uint32_t of_mount[BOOT_MAX_MOUNTS]; // for bind mounts of the container: index in items
 };
 
-// The command's own name spaces: a mount name space of its own, where it can prepare mounts unseen by the host; before
-// that, for an unprivileged caller, a user name space in which only the caller's ids are mapped.
+// An unprivileged command makes itself a user name space in which only its own ids are mapped, and a mount name space that
+// belongs to it. A privileged one stays where it is.
 struct runtime_namespaces {
-    int proc;      // the host's /proc, which stays reachable when it is covered
+    int proc;      // the host's /proc
     bool rootless; // kernel processes are mapped to the caller, not to an id of their own
 };
 int runtime_namespaces_enter(struct runtime_namespaces *n, struct error *e);
 
 // Opens root and bind sources. Kernel file systems (proc, sysfs, devices, cgroups) mounted beneath an exported directory
-// are covered by empty read-only directories first, so that what they tell of the host is not exported with it.
+// are covered by empty read-only directories first, so that what they tell of the host is not exported with it. That
+// happens in a mount name space that the command leaves again: covered, /proc would not be fit for the kernel process to
+// mount its own.
 int exports_open(struct container *c, const struct run_options *o, struct exports *x, struct error *e);
 void exports_close(struct exports *x);

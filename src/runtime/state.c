@@ -281,6 +281,12 @@ int state_load(const struct state_dir *d, struct pool *pool, struct container_st
 
 int state_remove(struct state_dir *d, struct error *e)
 {
+    struct stat mine, named;
+    (void)flock(d->dir, LOCK_EX);
+    // Another command may have removed it, and a third one made it anew: that one is not ours.
+    if (fstat(d->dir, &mine) < 0 || fstatat(d->root, d->id, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
+        mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
+        return 0;
     static const char *const files[] = {STATE_SOCKET, STATE_TEMPORARY, STATE_FILE};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (unlinkat(d->dir, files[i], 0) < 0 && errno != ENOENT)

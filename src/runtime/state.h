@@ -38,7 +38,7 @@ int state_open(const struct run_options *o, const char *id, struct state_dir *re
 int state_save(const struct state_dir *d, const struct container *c, int pid, struct error *e);
 int state_load(const struct state_dir *d, struct pool *pool, struct container_state *ret, struct error *e);
 void state_unlock(const struct state_dir *d);
-// Removes directory and contents; needs the lock.
+// Removes directory and contents, under the lock, unless that has happened already.
 int state_remove(struct state_dir *d, struct error *e);
 void state_close(struct state_dir *d);
 

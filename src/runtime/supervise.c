@@ -17,6 +17,7 @@ enum { CLIENTS_MAX = 8, END_TIMEOUT_MS = 10000 };
 struct supervision {
     struct sandbox *s;
     bool ready, exited, stopped, gave_up;
+    bool ending; // the file proxy has ended well: the kernel process has to follow
     int clients[CLIENTS_MAX];
 };
 
@@ -81,6 +82,22 @@ static void container_stopped(struct supervision *v)
     (void)control_send(s->kernel_control, CONTROL_CONT, 0, 0);
 }
 
+// In the words that engines look for. The exit status is what a shell has for it.
+static void exec_failed(struct supervision *v, int error)
+{
+    char text[CONTROL_TEXT_SIZE + 64];
+    const char *name = v->s->container->args.items[0];
+    bool absent = error == ENOENT || error == ENOTDIR;
+    if (error == ENOENT && !strchr(name, '/')) {
+        snprintf(text, sizeof(text), "exec: \"%.200s\": executable file not found in $PATH", name);
+        error = 0;
+    } else {
+        snprintf(text, sizeof(text), "exec: \"%.200s\"%s", name,
+                 error == ENOENT ? " (the file, or the interpreter that it names)" : "");
+    }
+    give_up(v, absent ? 127 : 126, error, text);
+}
+
 static void kernel_message(struct supervision *v, const struct control_message *m)
 {
     struct sandbox_result *r = v->s->result;
@@ -92,8 +109,7 @@ static void kernel_message(struct supervision *v, const struct control_message *
         sandbox_mark(r, "command", "first program runs");
         return;
     case CONTROL_EXEC_FAILED:
-        // As a shell has it.
-        give_up(v, m->a == ENOENT || m->a == ENOTDIR ? 127 : 126, m->a > 0 && m->a < 4096 ? m->a : EIO, text);
+        exec_failed(v, m->a > 0 && m->a < 4096 ? m->a : EIO);
         return;
     case CONTROL_FAILED:
         give_up(v, 125, m->a > 0 && m->a < 4096 ? m->a : 0, text);
@@ -250,7 +266,10 @@ static bool reap(struct supervision *v, struct spawn *role)
         (void)receive_messages(v, "kernel", v->s->kernel_control);
     else
         (void)receive_messages(v, "gofer", v->s->gofer_control);
-    if (!v->exited && !v->gave_up)
+    bool is_kernel = strcmp(role->role, "kernel") == 0;
+    // The file proxy ends by itself when the kernel process closes their connection, and may well be seen to end first.
+    v->ending |= !is_kernel && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!v->exited && !v->gave_up && (is_kernel || !v->ending))
         role_died(v, role, status);
     return true;
 }
@@ -277,11 +296,13 @@ void sandbox_supervise(struct sandbox *s)
     terminal_make_raw(&s->terminal);
     while (s->kernel.pid > 0) {
         nfds_t count = fill_poll(&v, fds);
-        int n = poll(fds, count, v.exited || v.gave_up ? END_TIMEOUT_MS : -1);
+        int n = poll(fds, count, v.exited || v.gave_up || v.ending ? END_TIMEOUT_MS : -1);
         if (n < 0 && errno != EINTR)
             give_up(&v, 125, errno, "wait for the sandbox");
-        if (n == 0)
+        if (n == 0) {
+            give_up(&v, 125, 0, "the sandbox's file proxy ended, and its kernel process did not follow");
             spawn_kill(&s->kernel);
+        }
         if (n <= 0)
             continue;
         if (fds[0].revents)

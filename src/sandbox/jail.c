@@ -195,17 +195,28 @@ static uint64_t landlock_export_access(uint32_t flags, uint64_t all)
     return access;
 }
 
+static int landlock_allow(int ruleset, int directory, uint64_t access)
+{
+    struct landlock_beneath rule = {.access = access, .parent = directory};
+    return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_BENEATH, &rule, 0) < 0 ? -errno : 0;
+}
+
 static int landlock_allow_exports(struct jail *j, int ruleset, uint64_t all)
 {
     for (uint32_t i = 0; i < j->spec->export_count; i++) {
-        struct landlock_beneath rule = {
-            .access = landlock_export_access(j->spec->exports[i].flags, all),
-            .parent = BOOT_FD_EXPORTS + (int)i,
-        };
-        if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_BENEATH, &rule, 0) < 0)
-            return -errno;
+        int ret = landlock_allow(ruleset, BOOT_FD_EXPORTS + (int)i, landlock_export_access(j->spec->exports[i].flags, all));
+        if (ret < 0)
+            return ret;
     }
     return 0;
+}
+
+// The kernel process reads and writes files of its own processes there until it closes the descriptor.
+static int landlock_allow_procfs(struct jail *j, int ruleset)
+{
+    if (!j->has_procfs)
+        return 0;
+    return landlock_allow(ruleset, BOOT_FD_PROCFS, LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR | LANDLOCK_FS_WRITE_FILE);
 }
 
 int jail_restrict_files(struct jail *j)
@@ -228,7 +239,8 @@ int jail_restrict_files(struct jail *j)
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
     if (ruleset < 0)
         return jail_fail(j, "make a Landlock rule set", -errno);
-    int ret = j->role == JAIL_GOFER ? landlock_allow_exports(j, ruleset, attr.access_fs) : 0;
+    int ret = j->role == JAIL_GOFER ? landlock_allow_exports(j, ruleset, attr.access_fs)
+                                    : landlock_allow_procfs(j, ruleset);
     if (ret == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         ret = -errno;
     close(ruleset);

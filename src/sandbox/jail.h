@@ -11,7 +11,7 @@
 //     jail_reset_limits(&jail)         FSIZE, AS, CPU, CORE and the like; NOFILE to its hard limit
 //     jail_close_descriptors(&jail)    whatever is not in boot-spec.h's list
 //     jail_grow_descriptor_table(&jail)
-//     jail_restrict_files(&jail)       Landlock: no file, no scope, where the host has it
+//     jail_restrict_files(&jail)       Landlock: no file but procfs, where the host has it
 //     jail_set_dumpable(true)          for the zygote, which the kernel process reads with process_vm_readv
 //     ... fork the zygote; in the zygote jail_raise_oom_score(&jail) ...
 //     jail_set_dumpable(false)

@@ -24,10 +24,6 @@
 #include "sys/exec.h"
 #include "sys/syscalls-gen.h"
 
-#ifndef FMODE_EXEC_OPEN
-#define FMODE_EXEC_OPEN 0x20 // vfs/open.c: open for execution: the right to execute is asked instead of that to read
-#endif
-
 // ---- Finding the file ------------------------------------------------------------------------------------------------
 
 // Opens what path names for execution.
@@ -39,7 +35,7 @@ static int open_executable(struct task *t, const struct path *path, struct file 
         return -ELOOP; // AT_SYMLINK_NOFOLLOW
     if (!S_ISREG(inode->mode) || (path->mount->flags & MS_NOEXEC))
         return -EACCES;
-    return file_open_resolved(t, path, O_RDONLY | FMODE_EXEC_OPEN, ret);
+    return file_open_resolved(t, path, O_RDONLY | FILE_OPEN_EXEC, ret);
 }
 
 static int open_by_name(struct task *t, int dirfd, const char *name, uint32_t lookup_flags, struct file **ret)

@@ -1,6 +1,6 @@
 // Changes of attributes: mode, owner, times, size. chmod(2), chown(2), utimensat(2), truncate(2).
 //
-// A change of size holds the file's dir_lock, as every writer does.
+// A change of size takes the file's dir_lock in the file system, as every writer does.
 #include <linux/capability.h>
 #include <sys/inotify.h>
 
@@ -115,10 +115,7 @@ int vfs_truncate(struct task *t, struct inode *inode, uint64_t size)
         attr.valid |= SETATTR_MODE;
         attr.mode = mode_without_privileges(inode->mode) & 07777;
     }
-    lock_take(&inode->dir_lock);
-    int r = inode_setattr(inode, &attr);
-    lock_release(&inode->dir_lock);
-    return r;
+    return inode_setattr(inode, &attr);
 }
 
 int file_truncate(struct file *f, uint64_t size)

@@ -51,19 +51,33 @@ int file_map_sync(struct file *f, uint64_t offset, uint64_t size)
     return ops->sync ? ops->sync(f, true, offset, size) : 0;
 }
 
+// The inode that has the pages: of an overlay's file, the one in the upper layer.
+static struct inode *map_inode(const struct file *f)
+{
+    return f->type == FILE_TMPFS ? f->priv : f->inode;
+}
+
 void file_map_added(struct file *f)
 {
-    __atomic_fetch_add((uint32_t *)&f->inode->map_count, 1, __ATOMIC_ACQ_REL);
+    struct inode *inode = map_inode(f);
+    __atomic_fetch_add((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
+    // DEVIATION: memfd seals: any mapping through a descriptor that is open for writing, private ones included, makes adding
+    // F_SEAL_WRITE fail with EBUSY.
+    if (f->writable)
+        __atomic_fetch_add((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
 }
 
 void file_map_removed(struct file *f)
 {
-    __atomic_fetch_sub((uint32_t *)&f->inode->map_count, 1, __ATOMIC_ACQ_REL);
+    struct inode *inode = map_inode(f);
+    __atomic_fetch_sub((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
+    if (f->writable)
+        __atomic_fetch_sub((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
 }
 
 const void *file_map_identity(const struct file *f)
 {
-    return f->inode;
+    return map_inode(f);
 }
 
 int file_map_remove(struct file *f, uint64_t offset, uint64_t size)

@@ -80,6 +80,7 @@ struct inode {
     struct unix_socket *socket; // bound AF_UNIX socket
     _Atomic int32_t write_count; // writers, or < 0: -(executions), ETXTBSY
     _Atomic uint32_t map_count;  // shared or private mappings
+    _Atomic uint32_t writable_maps; // shared mappings that may be written
     uint32_t seals;              // F_SEAL_* of a memfd; GUARDED_BY(lock)
 };
 
@@ -126,7 +127,8 @@ struct inode_ops {
     // A "magic" link (/proc/PID/fd/N, exe, cwd, root): the object itself. NULL when the type has none.
     int (*follow)(struct inode *inode, struct path *ret);
     int (*getattr)(struct inode *inode); // refreshes the fields
-    int (*setattr)(struct inode *inode, const struct setattr *attr); // and updates the fields
+    // And updates the fields. No lock of the inode is held; a change of size takes dir_lock itself, as every writer does.
+    int (*setattr)(struct inode *inode, const struct setattr *attr);
     int (*open)(struct inode *inode, struct file *f); // sets f->type, f->priv; fills in nothing else
     int (*permission)(struct inode *inode, const struct cred *cred, int mask); // override of the generic check
     int64_t (*getxattr)(struct inode *inode, const char *name, void *value, uint64_t size); // size 0: ask

@@ -241,7 +241,9 @@ int main(void)
     log_init(&log);
     struct trap_zygote z;
     memset(&z, 0, sizeof(z));
-    int r = trap_zygote_start(&z, NULL, NULL);
+    int r = trap_zygote_prepare(&z);
+    if (r == 0)
+        r = trap_zygote_start(&z, NULL, NULL);
     if (r < 0) {
         printf("FAIL platform: %s: %d\n", z.what, r);
         return 1;

@@ -54,6 +54,9 @@ static void dump(const struct boot_spec *s)
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
     printf("id=%s\nhostname=%s\ncwd=%s\nuid=%u gid=%u umask=%03o\nflags=%#x overlay=%u\n", s->id, s->hostname, s->cwd, s->uid,
            s->gid, s->umask, s->flags & ~(unsigned)BOOT_ROOTLESS, s->overlay);
+    printf("terminals=%d console=%ux%u\n",
+           s->stdio_is_terminal[0] | s->stdio_is_terminal[1] << 1 | s->stdio_is_terminal[2] << 2, s->console_rows,
+           s->console_cols);
     print_strings("arg", &s->args);
     print_strings("env", &s->env);
     for (uint32_t i = 0; i < s->group_count; i++)
@@ -145,7 +148,10 @@ static void make_zygote(struct jail *j)
         fail("set dumpable", -EPERM);
     pid_t pid = fork();
     if (pid == 0) {
-        (void)jail_raise_oom_score(j);
+        int ret = jail_raise_oom_score(j);
+        if (ret < 0)
+            fail(j->what, ret);
+        jail_close_procfs(j);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         jail_install_filter(JAIL_FILTER_KERNEL, false);
         for (;;)

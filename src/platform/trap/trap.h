@@ -12,8 +12,15 @@ struct platform_counts {
         faults, commands, sleeps, stub_wakes;
 };
 
+struct trap_range {
+    uint64_t start, end;
+};
+
 struct trap_zygote {
     int pid;
+    struct trap_range vdso_range[8]; // vvar and vDSO of the kernel process
+    uint32_t vdso_count;
+    uint64_t vdso;
     int listener_fd, slot_fd, image_fd;
     struct slot *slots; // the kernel process's mapping of the slot file
     uint64_t hwcap, hwcap2, minsigstksz;
@@ -23,6 +30,8 @@ struct trap_zygote {
     const char *what; // on failure: the step
 };
 
+// Looks at where the host put its vDSO; while there still is a /proc. 0 or a negative errno with z->what.
+int trap_zygote_prepare(struct trap_zygote *z);
 // Makes the memory for slots and stub text and forks the zygote. Called before the kernel process holds a secret, while it has
 // one thread and is dumpable. in_child runs in the zygote before its filter is installed (oom_score_adj); a negative result
 // makes it fail. 0 or a negative errno with z->what.

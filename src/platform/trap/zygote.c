@@ -44,19 +44,13 @@ __asm__(".pushsection .rodata\n"
 #define AT_MINSIGSTKSZ_ 51
 #define HWCAP2_FSGSBASE_ 2
 
-struct range {
-    uint64_t start, end;
-};
-
-// Where the host put vvar and vDSO, in the order of addresses; whole mappings.
-static int find_host_vdso(struct range *ranges, int room, uint64_t *vdso)
+int trap_zygote_prepare(struct trap_zygote *z)
 {
+    z->what = "reading /proc/self/maps";
     FILE *f = fopen("/proc/self/maps", "re");
     if (!f)
         return -errno;
     char line[512];
-    int count = 0;
-    *vdso = 0;
     while (fgets(line, sizeof(line), f)) {
         unsigned long start, end;
         char name[64] = "";
@@ -64,20 +58,18 @@ static int find_host_vdso(struct range *ranges, int room, uint64_t *vdso)
             continue;
         if (strncmp(name, "[vvar", 5) != 0 && strcmp(name, "[vdso]") != 0)
             continue;
-        if (count == room)
+        if (z->vdso_count == ARRAY_SIZE(z->vdso_range))
             break;
-        ranges[count++] = (struct range){start, end};
+        z->vdso_range[z->vdso_count++] = (struct trap_range){start, end};
         if (strcmp(name, "[vdso]") == 0)
-            *vdso = start;
+            z->vdso = start;
     }
     fclose(f);
-    return count;
+    return 0;
 }
 
 struct zygote_plan {
     struct trap_zygote *z;
-    struct range vdso[8];
-    int vdso_count;
     struct slot *slot; // its own, in the kernel process's mapping
     uint64_t stack_start, stack_end;
     int (*in_child)(void *arg);
@@ -106,9 +98,9 @@ static void install_handlers(const struct stub_header *h)
 
 static void move_host_vdso(struct zygote_plan *plan)
 {
-    for (int i = 0; i < plan->vdso_count; i++) {
-        struct range *r = &plan->vdso[i];
-        uint64_t size = r->end - r->start, to = STUB_HOST_VDSO + (r->start - plan->vdso[0].start);
+    for (uint32_t i = 0; i < plan->z->vdso_count; i++) {
+        struct trap_range *r = &plan->z->vdso_range[i];
+        uint64_t size = r->end - r->start, to = STUB_HOST_VDSO + (r->start - plan->z->vdso_range[0].start);
         long got = host_syscall5(SYS_mremap, (long)r->start, (long)size, (long)size, MREMAP_MAYMOVE | MREMAP_FIXED,
                                  (long)to);
         if (got != (long)to)
@@ -183,11 +175,12 @@ static _Noreturn void zygote_child(struct zygote_plan *plan)
     __builtin_unreachable();
 }
 
-static int make_image(struct trap_zygote *z, const struct zygote_plan *plan, uint64_t vdso)
+// Sealed: stubs map it, and whoever maps it must not change the others' text.
+static int make_image(struct trap_zygote *z)
 {
     static const char *const names[4] = {"__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time", "__vdso_getcpu"};
     uint64_t size = (uint64_t)(stub_image_end - stub_image_start);
-    int fd = memfd_create("stub-text", MFD_CLOEXEC);
+    int fd = memfd_create("stub-text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || ftruncate(fd, STUB_IMAGE_SIZE) < 0)
         return -errno;
     if (pwrite(fd, stub_image_start, size, 0) != (ssize_t)size)
@@ -197,21 +190,13 @@ static int make_image(struct trap_zygote *z, const struct zygote_plan *plan, uin
     header.fsgsbase = z->fsgsbase;
     z->stub_call = header.call;
     for (int i = 0; i < 4; i++) {
-        uint64_t offset = vdso ? vdso_symbol((const void *)vdso, names[i]) : 0;
-        header.vdso_table[i] = offset ? STUB_HOST_VDSO + (vdso - plan->vdso[0].start) + offset : 0;
+        uint64_t offset = z->vdso ? vdso_symbol((const void *)z->vdso, names[i]) : 0;
+        header.vdso_table[i] = offset ? STUB_HOST_VDSO + (z->vdso - z->vdso_range[0].start) + offset : 0;
     }
     if (pwrite(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header))
         return -EIO;
-    // Stubs map it through a descriptor that can't write.
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int ro = open(path, O_RDONLY | O_CLOEXEC);
-    if (ro >= 0) {
-        close(fd);
-        fd = ro;
-    } else if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
         return -errno;
-    }
     z->image_fd = fd;
     return 0;
 }
@@ -226,7 +211,6 @@ static const char *const steps[] = {"start of the zygote",         "out-of-memor
 int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *arg)
 {
     struct zygote_plan plan = {.z = z, .in_child = in_child, .arg = arg};
-    uint64_t vdso;
     z->own_pids = getpid() == 1;
     z->hwcap = getauxval(AT_HWCAP);
     z->hwcap2 = getauxval(AT_HWCAP2);
@@ -236,12 +220,8 @@ int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *a
     z->what = "this processor or host kernel has no FSGSBASE instructions";
     if (!z->fsgsbase)
         return -ENOSYS;
-    z->what = "reading /proc/self/maps";
-    plan.vdso_count = find_host_vdso(plan.vdso, ARRAY_SIZE(plan.vdso), &vdso);
-    if (plan.vdso_count < 0)
-        return plan.vdso_count;
     z->what = "memory file for stub text";
-    int r = make_image(z, &plan, vdso);
+    int r = make_image(z);
     if (r < 0)
         return r;
     z->what = "memory file for slots";
