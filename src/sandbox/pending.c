@@ -22,12 +22,6 @@ W int sem_undo_clone(struct task *p, struct task *c, uint64_t f)
 {
     return 0;
 }
-W void robust_list_exit(struct task *t)
-{
-}
-W void pi_futex_exit(struct task *t)
-{
-}
 W void file_locks_release(struct file *f);
 W void file_locks_release(struct file *f)
 {
@@ -40,24 +34,11 @@ W void file_locks_close(struct fd_table *t, struct file *f);
 W void file_locks_close(struct fd_table *t, struct file *f)
 {
 }
-W struct file *file_create_anon_shared(uint64_t size)
-{
-    return NULL;
-}
 W void epoll_entry_wake(struct wait_entry *w, uint32_t e)
 {
 }
-W int pidfd_prepare(struct task *t, struct thread_group *g, uint32_t flags, struct file **ret_file)
+int64_t poll_restart(struct task *t);
+W int64_t poll_restart(struct task *t)
 {
-    return -ENOSYS;
-}
-W void pidfd_publish(struct task *t, int fd, struct file *f)
-{
-}
-W void pidfd_discard(struct task *t, int fd, struct file *f)
-{
-}
-W int file_create_memfd(struct task *t, const char *name, uint32_t mode, uint32_t seals, struct file **ret)
-{
-    return -ENOSYS;
+    return -EINTR;
 }

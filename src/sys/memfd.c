@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "base/slab.h"
+#include "fs/tmpfs/tmpfs.h"
 #include "kernel/task.h"
 #include "mm/copy.h"
 #include "vfs/file.h"
@@ -21,7 +22,7 @@
 
 int64_t sys_memfd_create(struct task *t, uaddr_t name, uint32_t flags)
 {
-    char text[6 + MEMFD_NAME_MAX + 1] = "memfd:";
+    char text[MEMFD_NAME_MAX + 1];
     uint32_t seals = flags & (MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL) ? 0 : SEAL_SEAL;
     struct file *f;
     int64_t ret;
@@ -34,12 +35,12 @@ int64_t sys_memfd_create(struct task *t, uaddr_t name, uint32_t flags)
         return -EINVAL;
     if (flags & MFD_HUGETLB)
         return -ENOMEM;
-    ret = copy_in_string(t, text + 6, name, MEMFD_NAME_MAX + 1);
+    ret = copy_in_string(t, text, name, MEMFD_NAME_MAX + 1);
     if (ret < 0)
         return ret == -ENAMETOOLONG ? -EINVAL : ret;
     if (flags & MFD_NOEXEC_SEAL)
         seals |= SEAL_EXEC;
-    ret = file_create_memfd(t, text, flags & MFD_NOEXEC_SEAL ? 0666 : 0777, seals, &f);
+    ret = tmpfs_memfd_create(t, text, seals, flags & MFD_NOEXEC_SEAL ? 0666 : 0777, &f);
     if (ret < 0)
         return ret;
     fd = fd_install(t, f, flags & MFD_CLOEXEC, 0);

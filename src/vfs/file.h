@@ -108,9 +108,6 @@ int file_open_resolved(struct task *t, const struct path *path, uint32_t flags, 
 // A file without a name: pipes, sockets, eventfds. name as in /proc/PID/fd ("pipe", "socket", "[eventfd]").
 struct file *file_create_anon(enum file_type type, const char *name, uint32_t flags, uint32_t mode, void *priv);
 // file_ref, file_unref: mm/backing.h
-// memfd_create(2): a tmpfs file without a directory entry, open for reading and writing (O_RDWR | O_LARGEFILE). name
-// ("memfd:NAME") is its dentry's; seals: F_SEAL_* it starts with. Implemented by fs/tmpfs. 0, -ENOMEM, -ENFILE, -ENOSPC.
-int file_create_memfd(struct task *t, const char *name, uint32_t mode, uint32_t seals, struct file **ret);
 // Reading for exec and the like: into kernel memory, whole or short at end of file.
 int64_t file_read_kernel(struct file *f, void *buf, uint64_t size, uint64_t pos);
 int64_t file_write_kernel(struct file *f, const void *buf, uint64_t size, uint64_t pos);
