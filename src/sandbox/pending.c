@@ -34,11 +34,3 @@ W void file_locks_close(struct fd_table *t, struct file *f);
 W void file_locks_close(struct fd_table *t, struct file *f)
 {
 }
-W void epoll_entry_wake(struct wait_entry *w, uint32_t e)
-{
-}
-int64_t poll_restart(struct task *t);
-W int64_t poll_restart(struct task *t)
-{
-    return -EINTR;
-}
