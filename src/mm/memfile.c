@@ -23,6 +23,7 @@
 #include "mm/copy.h"
 
 #define SMALL_SPACE (1ull << 42)
+#define SMALL_START MEMFILE_RESERVED
 #define BOUNCE_SIZE (64ull << 10)
 #define BOUNCE_COUNT 8
 
@@ -81,6 +82,7 @@ int memfile_init(struct memfile **ret, int fd_rw, int fd_ro, uint64_t limit)
     m->fd_ro = fd_ro;
     m->limit = limit ? limit : UINT64_MAX;
     lock_init(&m->lock, LOCK_RANK_MEMFILE);
+    m->next_small = SMALL_START;
     m->next_large = SMALL_SPACE;
     err = probe_size(m);
     if (err < 0) {

@@ -12,6 +12,7 @@
 
 #include "base/types.h"
 
+#define MEMFILE_RESERVED (16ull << 20) // the first offsets belong to the platform (its tables for patched calls)
 #define MEMFILE_SMALL (256ull << 10)
 #define MEMFILE_LARGE (1ull << 40) // also the largest size of a file in the sandbox
 

@@ -145,6 +145,29 @@ void platform_window_shrink(struct platform_thread *pt, uint64_t unused);
 // Sends queued copies to the guest now (before a wait, a fork, a signal frame, or a copy in of the same bytes).
 void platform_window_flush(struct platform_thread *pt);
 
+// ---- Patched text ------------------------------------------------------------------------------------------------------
+// A copy of a file's text whose system calls jump to the stub instead of trapping (mm/text.c). Addresses in it are known by a
+// per-process base: where the file's offset 0 would be mapped.
+
+enum platform_site_shape {
+    PLATFORM_SITE_MOV, // mov $nr,%eax; syscall: 7 bytes
+    PLATFORM_SITE_CMP, // syscall; cmp $imm32,%rax: 8 bytes
+};
+struct platform_site {
+    enum platform_site_shape shape;
+    uint32_t nr;     // MOV
+    int32_t compare; // CMP
+    uint64_t offset; // in the file, of the first byte
+};
+#define PLATFORM_PATCH_FILES 512
+// A number for a patched file; -ENOSPC when there are none left.
+int platform_patch_file(struct platform *p);
+// Writes the bytes that replace a site (8, of which MOV uses 7). 0, or -ENOSPC: no more sites can be patched.
+int platform_patch_site(struct platform *p, uint32_t file, const struct platform_site *site, uint8_t out[8]);
+// Tells pt's process where it has the file: takes effect no later than the guest's next instruction.
+void platform_patch_base(struct platform_thread *pt, uint32_t file, uint64_t base);
+bool platform_patching(const struct platform *p);
+
 // ---- The sandbox -----------------------------------------------------------------------------------------------------
 
 struct platform_config {
@@ -153,7 +176,7 @@ struct platform_config {
 };
 
 // Ends of the guest's part of the address space.
-#define GUEST_ADDR_MIN 0x10000ull
+#define GUEST_ADDR_MIN 0x70000ull // vm.mmap_min_addr; the platform has a table below
 #define GUEST_ADDR_MAX 0x7fff00000000ull // exclusive; stub text and slots lie above
 // Where a guest sees the vDSO (AT_SYSINFO_EHDR).
 uint64_t platform_vdso_addr(const struct platform *p);

@@ -228,6 +228,10 @@ static int kernel_main(struct boot_spec *spec)
     sched_getaffinity(0, sizeof(cpus), &cpus);
     if ((r = jail_set_dumpable(true)) < 0)
         fail(r, "dumpable state");
+    zygote.memory_fd = BOOT_FD_MEMORY;
+    zygote.memory_fd_ro = BOOT_FD_MEMORY_RO;
+    if (ftruncate(BOOT_FD_MEMORY, MEMFILE_RESERVED) < 0)
+        fail(-errno, "size of the memory file");
     r = trap_zygote_start(&zygote, raise_oom_score, &jail);
     if (r < 0)
         fail(r, zygote.what);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -241,6 +242,9 @@ int main(void)
     log_init(&log);
     struct trap_zygote z;
     memset(&z, 0, sizeof(z));
+    z.memory_fd = z.memory_fd_ro = memfd_create("memory", 0);
+    if (ftruncate(z.memory_fd, 16 << 20) < 0)
+        return 1;
     int r = trap_zygote_prepare(&z);
     if (r == 0)
         r = trap_zygote_start(&z, NULL, NULL);

@@ -15,6 +15,8 @@
 #include "platform/trap/stub/layout.h"
 #include "platform/trap/trap.h"
 
+#define PATCH_TABLE_OFFSET 0 // in the memory file
+#define PATCH_THUNKS_OFFSET 0x100000
 #define TID_HASH_SIZE 4096
 #define POOL_SIZE 3
 #define FD_PIN_MAX 65536
@@ -116,6 +118,7 @@ struct platform {
     struct platform_thread *pool[POOL_SIZE]; // GUARDED_BY(lock)
     uint32_t pool_count;
 
+    uint32_t patch_files, patch_sites; // GUARDED_BY(lock)
     _Atomic int running; // threads in guest code or being answered
     struct platform_counts counts;
 };

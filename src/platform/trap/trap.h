@@ -22,6 +22,7 @@ struct trap_zygote {
     uint32_t vdso_count;
     uint64_t vdso;
     int listener_fd, slot_fd, image_fd;
+    int memory_fd, memory_fd_ro; // the memory file, of which the platform has the first 16 MiB
     struct slot *slots; // the kernel process's mapping of the slot file
     uint64_t hwcap, hwcap2, minsigstksz;
     bool fsgsbase;

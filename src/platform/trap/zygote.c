@@ -108,6 +108,28 @@ static void move_host_vdso(struct zygote_plan *plan)
     }
 }
 
+// Shared, read-only to every stub; the kernel process fills them in as sites are patched (thunk.c).
+static void map_patch_tables(struct zygote_plan *plan)
+{
+    static const struct {
+        uint64_t addr, size, offset;
+        int prot;
+    } maps[] = {
+        {STUB_JUMP_TABLE, STUB_JUMP_TABLE_SIZE, PATCH_TABLE_OFFSET, PROT_READ},
+        {STUB_THUNKS, STUB_THUNKS_SIZE, PATCH_THUNKS_OFFSET, PROT_READ | PROT_EXEC},
+    };
+    for (uint32_t i = 0; i < ARRAY_SIZE(maps); i++) {
+        long got = host_syscall6(SYS_mmap, (long)maps[i].addr, (long)maps[i].size, maps[i].prot,
+                                 MAP_SHARED | MAP_FIXED_NOREPLACE, plan->z->memory_fd_ro, (long)maps[i].offset);
+        if (got != (long)maps[i].addr)
+            zygote_fail(plan, 10, got);
+    }
+    long got = host_syscall6(SYS_mmap, STUB_BASES, PAGE_SIZE, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != (long)STUB_BASES)
+        zygote_fail(plan, 10, got);
+}
+
 // What libc told the host about memory that is about to go.
 static void forget_libc(struct zygote_plan *plan)
 {
@@ -143,6 +165,7 @@ static _Noreturn void zygote_child(struct zygote_plan *plan)
     if (got != STUB_SLOTS)
         zygote_fail(plan, 3, got);
     madvise((void *)STUB_SLOTS, SLOT_SIZE, MADV_DONTFORK);
+    map_patch_tables(plan);
     struct slot *slot = (struct slot *)STUB_SLOTS;
     move_host_vdso(plan);
     install_handlers(h);
@@ -164,12 +187,13 @@ static _Noreturn void zygote_child(struct zygote_plan *plan)
         zygote_fail(plan, 8, r);
     slot->command[2].result = r + 1;
     // From here on only stub text runs: it unmaps what is left of this process image.
+    const uint64_t low = STUB_JUMP_TABLE + STUB_JUMP_TABLE_SIZE;
     __asm__ volatile("mov %[third], %%rcx\n\t"
                      "mov %[fourth], %%r8\n\t"
                      "jmp *%[entry]"
                      :
-                     : [entry] "r"(h->zygote_entry), "D"(slot), "S"(PAGE_SIZE * 0),
-                       "d"((uint64_t)STUB_TEXT), [third] "r"((uint64_t)STUB_END + 0),
+                     : [entry] "r"(h->zygote_entry), "D"(slot), "S"(low),
+                       "d"((uint64_t)STUB_TEXT - low), [third] "r"((uint64_t)STUB_END + 0),
                        [fourth] "r"(0x7ffffffff000ull - STUB_END)
                      : "rcx", "r8", "memory");
     __builtin_unreachable();
@@ -206,7 +230,8 @@ static const char *const steps[] = {"start of the zygote",         "out-of-memor
                                     "moving the host's vDSO",      "alternate signal stack of the stub",
                                     "GS base of the stub",         "building the stubs' seccomp filter",
                                     "installing the stubs' seccomp filter (EBUSY: another one with a listener is active)",
-                                    "unregistering libc's restartable sequences"};
+                                    "unregistering libc's restartable sequences",
+                                    "mapping the tables of patched calls"};
 
 int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *arg)
 {

@@ -10,13 +10,22 @@
 #define STUB_VDSO 0x7fffffe08000   // the guest's vDSO, part of the same image
 #define STUB_VDSO_SIZE 0x2000
 #define STUB_IMAGE_SIZE 0xa000
-#define STUB_THUNKS 0x7fffffe10000 // thunks of patched call sites, see patch.c
-#define STUB_THUNKS_SIZE 0x10000
-#define STUB_HOST_VDSO 0x7fffffe20000 // the host's vvar and vDSO, moved here
-#define STUB_HOST_VDSO_SIZE 0x20000
-#define STUB_SLOTS 0x7fffffe40000  // first slots of a process; later ones lie below STUB_SLOTS_FAR_END
+#define STUB_THUNKS 0x7fffffe10000 // thunks of patched call sites, see thunk.c; shared by all stubs
+#define STUB_THUNK_SIZE 64
+#define STUB_THUNK_TAIL 30         // from here on a thunk is guest code: the call is over, or not begun
+#define STUB_THUNK_COUNT 8192
+#define STUB_THUNKS_SIZE 0x80000
+#define STUB_HOST_VDSO 0x7fffffe90000 // the host's vvar and vDSO, moved here
+#define STUB_HOST_VDSO_SIZE 0x10000
+#define STUB_BASES 0x7fffffea0000  // private page of a process: where it has each patched file, by the file's index
+#define STUB_BASES_COUNT 512
+#define STUB_SLOTS 0x7fffffec0000  // first slots of a process; later ones lie below STUB_SLOTS_FAR_END
 #define STUB_END 0x7ffffffe0000
-#define STUB_NEAR_SLOTS 13
+#define STUB_NEAR_SLOTS 9
+// Patched calls jump through a table here: byte 2 of its addresses is an invalid opcode, so that a jump onto the old syscall
+// instruction faults and can be put right.
+#define STUB_JUMP_TABLE 0x60000
+#define STUB_JUMP_TABLE_SIZE 0x10000
 #define STUB_SLOTS_FAR_END 0x7fffffc00000
 #define STUB_FAR_SLOTS 30000
 #define SLOT_SIZE 0x20000

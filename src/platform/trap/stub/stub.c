@@ -307,7 +307,7 @@ static void interrupt_stub_code(struct slot *s, struct stub_ucontext *uc)
 static int in_stub_code(unsigned long ip)
 {
     return (ip >= STUB_TEXT && ip < (unsigned long)stub_text_end) ||
-           (ip >= STUB_THUNKS && ip < STUB_THUNKS + STUB_THUNKS_SIZE);
+           (ip >= STUB_THUNKS && ip < STUB_THUNKS + STUB_THUNKS_SIZE && ip % STUB_THUNK_SIZE < STUB_THUNK_TAIL);
 }
 
 static void serve_frame(struct slot *s, int kind, struct stub_ucontext *uc)
