@@ -19,25 +19,25 @@ struct command_context {
     struct pool pool;
     struct global_options global;
     struct run_options run;
-    int log; // --log, or -1
+    int log;          // --log, or -1
     const char *name; // of the subcommand, for messages
     struct error error;
 };
 
 struct command {
     const char *name;
-    const char *arguments; // as help shows them
-    const char *summary;   // one line
-    const char *description; // further lines, or NULL
+    const char *arguments;              // as help shows them
+    const char *summary;                // one line
+    const char *description;            // further lines, or NULL
     const struct option_table *options; // or NULL
-    bool program_follows; // options end at the first argument that is none
-    int least, most;      // arguments; most -1: any number
+    bool program_follows;               // options end at the first argument that is none
+    int least, most;                    // arguments; most -1: any number
     // Returns the exit status. On a failure the error is set, and the caller reports it.
     int (*run)(struct command_context *ctx, void *options, int argc, char **argv);
 };
 
-extern const struct command command_delete, command_do, command_help, command_kill, command_list, command_run, command_spec,
-    command_state, command_syscalls;
+extern const struct command command_delete, command_do, command_help, command_kill, command_list,
+    command_run, command_spec, command_state, command_syscalls;
 extern const struct command *const commands[];
 extern const struct option_table global_options_table;
 

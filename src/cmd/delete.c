@@ -31,8 +31,11 @@ static int send_signal(const struct state_dir *dir, int sig, bool all, struct er
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
     if (send(fd, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m) || poll(&poll_fd, 1, 10000) <= 0 ||
         recv(fd, &m, sizeof(m), MSG_DONTWAIT) != sizeof(m))
-        return error_set(e, errno ? errno : EPIPE, "the command that runs container %s did not answer", dir->id);
-    return m.type == CONTROL_READY ? 0 : error_set(e, m.a > 0 ? m.a : EIO, "signal container %s", dir->id);
+        return error_set(e, errno ? errno : EPIPE,
+                         "the command that runs container %s did not answer", dir->id);
+    return m.type == CONTROL_READY
+               ? 0
+               : error_set(e, m.a > 0 ? m.a : EIO, "signal container %s", dir->id);
 }
 
 static int parse_signal(const char *text)
@@ -54,7 +57,8 @@ struct kill_options {
     bool all;
 };
 static const struct option kill_list[] = {
-    {"all", 'a', OPTION_FLAG, offsetof(struct kill_options, all), NULL, "every process of the container, not the first alone"},
+    {"all", 'a', OPTION_FLAG, offsetof(struct kill_options, all), NULL,
+     "every process of the container, not the first alone"},
 };
 OPTION_TABLE(kill_options_table, struct kill_options, kill_list);
 
@@ -90,7 +94,8 @@ static const struct option delete_list[] = {
 };
 OPTION_TABLE(delete_options_table, struct delete_options, delete_list);
 
-static int end_container(const struct state_dir *dir, const struct container_state *s, struct error *e)
+static int end_container(const struct state_dir *dir, const struct container_state *s,
+                         struct error *e)
 {
     int FD_AUTO process = open_process(s);
     if (process < 0)

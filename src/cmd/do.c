@@ -17,10 +17,14 @@ struct do_options {
 #define DO(field) offsetof(struct do_options, field)
 static const struct option do_list[] = {
     {"root", 'r', OPTION_TEXT, DO(root), "DIR", "root file system (default: the host's /)"},
-    {"cwd", 'w', OPTION_TEXT, DO(cwd), "DIR", "working directory inside (default: the present one if it exists there, else /)"},
-    {"env", 'e', OPTION_LIST, DO(env), "NAME=VALUE", "set a variable; NAME alone passes the caller's"},
-    {"user", 'u', OPTION_TEXT, DO(user), "UID[:GID]", "user and group, as numbers (default: the caller's)"},
-    {"volume", 'v', OPTION_LIST, DO(volumes), "SRC:DST[:ro]", "show the host's SRC at DST, writable or not"},
+    {"cwd", 'w', OPTION_TEXT, DO(cwd), "DIR",
+     "working directory inside (default: the present one if it exists there, else /)"},
+    {"env", 'e', OPTION_LIST, DO(env), "NAME=VALUE",
+     "set a variable; NAME alone passes the caller's"},
+    {"user", 'u', OPTION_TEXT, DO(user), "UID[:GID]",
+     "user and group, as numbers (default: the caller's)"},
+    {"volume", 'v', OPTION_LIST, DO(volumes), "SRC:DST[:ro]",
+     "show the host's SRC at DST, writable or not"},
     {"hostname", 0, OPTION_TEXT, DO(hostname), "NAME", "host name inside"},
 };
 OPTION_TABLE(do_options_table, struct do_options, do_list);
@@ -44,7 +48,8 @@ static void pass_variable(struct container *c, const char *name)
 }
 
 // Little of the caller's environment goes in: what programs need to find their way and to speak to the terminal.
-static int set_environment(struct container *c, const struct do_options *o, bool host_root, struct error *e)
+static int set_environment(struct container *c, const struct do_options *o, bool host_root,
+                           struct error *e)
 {
     for (uint32_t i = 0; i < o->env.count; i++) {
         const char *text = o->env.items[i];
@@ -84,8 +89,11 @@ static int set_user(struct container *c, const char *text, struct error *e)
         if (colon)
             *colon++ = 0;
         // UINT32_MAX is nobody's number: calls take it for "unchanged".
-        if (!parse_number(copy, UINT32_MAX - 1, &uid) || !parse_number(colon ? colon : copy, UINT32_MAX - 1, &gid))
-            return error_set(e, 0, "--user \"%s\": numbers from 0 to 4294967294 are needed, as in 1000:1000", text);
+        if (!parse_number(copy, UINT32_MAX - 1, &uid) ||
+            !parse_number(colon ? colon : copy, UINT32_MAX - 1, &gid))
+            return error_set(
+                e, 0, "--user \"%s\": numbers from 0 to 4294967294 are needed, as in 1000:1000",
+                text);
         c->uid = (uint32_t)uid;
         c->gid = colon ? (uint32_t)gid : (uint32_t)uid;
     }
@@ -106,13 +114,15 @@ static int add_volume(struct container *c, const char *text, struct error *e)
     if (mode)
         *mode++ = 0;
     if (!target || target[0] != '/' || !target[1] || !copy[0])
-        return error_set(e, 0, "--volume \"%s\": SRC:DST or SRC:DST:ro is needed, DST absolute and not /", text);
+        return error_set(
+            e, 0, "--volume \"%s\": SRC:DST or SRC:DST:ro is needed, DST absolute and not /", text);
     if (mode && strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0)
         return error_set(e, 0, "--volume \"%s\": \"%s\" is neither ro nor rw", text, mode);
     char real[PATH_MAX];
     if (!realpath(copy, real))
         return error_set(e, errno, "--volume %s", copy);
-    container_add_mount(c, BOOT_MOUNT_BIND, target, real, mode && mode[1] == 'o' ? MS_RDONLY : 0, "");
+    container_add_mount(c, BOOT_MOUNT_BIND, target, real, mode && mode[1] == 'o' ? MS_RDONLY : 0,
+                        "");
     return 0;
 }
 
@@ -137,8 +147,8 @@ static int set_directories(struct container *c, const struct do_options *o, stru
     return 0;
 }
 
-static int make_container(struct command_context *ctx, struct container *c, const struct do_options *o, int argc,
-                          char **argv)
+static int make_container(struct command_context *ctx, struct container *c,
+                          const struct do_options *o, int argc, char **argv)
 {
     struct error *e = &ctx->error;
     uint64_t bits;
@@ -178,8 +188,10 @@ const struct command command_do = {
     .name = "do",
     .arguments = "[--] COMMAND [ARGUMENT...]",
     .summary = "run a command over the host's files in a sandbox",
-    .description = "The root is read-only below; what the command writes lives in the sandbox and ends with it.\n"
-                   "The exit status is the command's, 128+n when a signal ended it, 127 when it wasn't found, 126 when\n"
+    .description = "The root is read-only below; what the command writes lives in the sandbox and "
+                   "ends with it.\n"
+                   "The exit status is the command's, 128+n when a signal ended it, 127 when it "
+                   "wasn't found, 126 when\n"
                    "it could not be executed, 125 when the sandbox failed.",
     .options = &do_options_table,
     .program_follows = true,

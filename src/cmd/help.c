@@ -6,7 +6,8 @@
 static void print_overview(void)
 {
     puts("Usage: caisson [OPTION...] COMMAND ...\n\n"
-         "Runs programs in sandboxes whose system calls are answered by a kernel of their own.\n\nCommands:");
+         "Runs programs in sandboxes whose system calls are answered by a kernel of their "
+         "own.\n\nCommands:");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions, before the command:");
@@ -16,8 +17,9 @@ static void print_overview(void)
 
 static void print_command(const struct command *c)
 {
-    printf("Usage: caisson [OPTION...] %s%s%s%s\n\n%c%s.\n", c->name, c->options ? " [OPTION...]" : "",
-           *c->arguments ? " " : "", c->arguments, c->summary[0] & ~0x20, c->summary + 1);
+    printf("Usage: caisson [OPTION...] %s%s%s%s\n\n%c%s.\n", c->name,
+           c->options ? " [OPTION...]" : "", *c->arguments ? " " : "", c->arguments,
+           c->summary[0] & ~0x20, c->summary + 1);
     if (c->description)
         printf("\n%s\n", c->description);
     if (c->options) {

@@ -11,17 +11,25 @@
 #define GLOBAL(field) offsetof(struct global_options, field)
 static const struct option global_list[] = {
     {"root", 0, OPTION_TEXT, GLOBAL(root), "DIR", "directory of the containers' states"},
-    {"debug", 0, OPTION_FLAG, GLOBAL(debug), NULL, "log what happens, and print a table of start-up times at the end"},
-    {"debug-log", 0, OPTION_TEXT, GLOBAL(debug_log), "FILE", "append the sandbox's own log to FILE (else: standard error)"},
+    {"debug", 0, OPTION_FLAG, GLOBAL(debug), NULL,
+     "log what happens, and print a table of start-up times at the end"},
+    {"debug-log", 0, OPTION_TEXT, GLOBAL(debug_log), "FILE",
+     "append the sandbox's own log to FILE (else: standard error)"},
     {"log", 0, OPTION_TEXT, GLOBAL(log), "FILE", "append errors to FILE as well"},
     {"log-format", 0, OPTION_TEXT, GLOBAL(log_format), "FORMAT", "text (default) or json"},
-    {"strace", 0, OPTION_FLAG, GLOBAL(strace), NULL, "log every system call of the guest, with result and time"},
+    {"strace", 0, OPTION_FLAG, GLOBAL(strace), NULL,
+     "log every system call of the guest, with result and time"},
     {"overlay", 0, OPTION_TEXT, GLOBAL(overlay), "KIND",
-     "where writes to the root go: memory (default), dir=DIR (a file in DIR), none (the root itself)"},
-    {"no-patching", 0, OPTION_FLAG, GLOBAL(no_patching), NULL, "don't replace system call instructions by jumps"},
-    {"no-spin", 0, OPTION_FLAG, GLOBAL(no_spin), NULL, "always sleep while waiting for a system call"},
-    {"no-stub-answers", 0, OPTION_FLAG, GLOBAL(no_stub_answers), NULL, "answer every system call in the kernel process"},
-    {"debug-counts", 0, OPTION_TEXT, GLOBAL(debug_counts), "FILE", "write counters of hand-offs and host calls to FILE"},
+     "where writes to the root go: memory (default), dir=DIR (a file in DIR), none (the root "
+     "itself)"},
+    {"no-patching", 0, OPTION_FLAG, GLOBAL(no_patching), NULL,
+     "don't replace system call instructions by jumps"},
+    {"no-spin", 0, OPTION_FLAG, GLOBAL(no_spin), NULL,
+     "always sleep while waiting for a system call"},
+    {"no-stub-answers", 0, OPTION_FLAG, GLOBAL(no_stub_answers), NULL,
+     "answer every system call in the kernel process"},
+    {"debug-counts", 0, OPTION_TEXT, GLOBAL(debug_counts), "FILE",
+     "write counters of hand-offs and host calls to FILE"},
     {"version", 'v', OPTION_FLAG, GLOBAL(version), NULL, "print the version"},
     {"help", 'h', OPTION_FLAG, GLOBAL(help), NULL, "print this help"},
     // What engines pass to every runtime.
@@ -30,11 +38,12 @@ static const struct option global_list[] = {
     {"cgroup-manager", 0, OPTION_TEXT, GLOBAL(cgroup_manager), "MANAGER", NULL},
     {"rootless", 0, OPTION_TEXT, GLOBAL(rootless), "KIND", NULL},
 };
-const struct option_table global_options_table = {global_list, ARRAY_SIZE(global_list), sizeof(struct global_options)};
+const struct option_table global_options_table = {global_list, ARRAY_SIZE(global_list),
+                                                  sizeof(struct global_options)};
 
 const struct command *const commands[] = {
-    &command_do,   &command_run,  &command_state, &command_delete, &command_list, &command_kill,
-    &command_spec, &command_syscalls, &command_help, NULL,
+    &command_do,   &command_run,  &command_state,    &command_delete, &command_list,
+    &command_kill, &command_spec, &command_syscalls, &command_help,   NULL,
 };
 
 const struct command *command_find(const char *name)
@@ -56,7 +65,8 @@ static int check_overlay(struct command_context *ctx)
         ctx->run.overlay = BOOT_OVERLAY_DIR;
         ctx->run.overlay_dir = text + 4;
     } else {
-        return error_set(&ctx->error, 0, "--overlay: \"%s\" is none of memory, none and dir=DIR", text);
+        return error_set(&ctx->error, 0, "--overlay: \"%s\" is none of memory, none and dir=DIR",
+                         text);
     }
     return 0;
 }
@@ -65,10 +75,12 @@ static int check_globals(struct command_context *ctx)
 {
     struct global_options *g = &ctx->global;
     if (g->log_format && strcmp(g->log_format, "json") != 0 && strcmp(g->log_format, "text") != 0)
-        return error_set(&ctx->error, 0, "--log-format: \"%s\" is neither text nor json", g->log_format);
+        return error_set(&ctx->error, 0, "--log-format: \"%s\" is neither text nor json",
+                         g->log_format);
     ctx->run.log_json = g->log_format && strcmp(g->log_format, "json") == 0;
     if (g->log) {
-        ctx->log = open(g->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+        ctx->log =
+            open(g->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
         if (ctx->log < 0)
             return error_set(&ctx->error, errno, "--log %s", g->log);
     }
@@ -122,12 +134,13 @@ static int run_command(struct command_context *ctx, int argc, char **argv)
         if (strcmp(argv[i], "--") == 0)
             break;
     }
-    if (options_parse(command->options, options, &ctx->pool, argc - 1, argv + 1, command->program_follows, &argc,
-                      &ctx->error) < 0)
+    if (options_parse(command->options, options, &ctx->pool, argc - 1, argv + 1,
+                      command->program_follows, &argc, &ctx->error) < 0)
         return usage_error(ctx, command);
     if (argc < command->least || (command->most >= 0 && argc > command->most)) {
-        error_set(&ctx->error, 0, "%s argument%s (%s)", argc < command->least ? "missing" : "too many",
-                  argc < command->least ? "" : "s", command->arguments);
+        error_set(&ctx->error, 0, "%s argument%s (%s)",
+                  argc < command->least ? "missing" : "too many", argc < command->least ? "" : "s",
+                  command->arguments);
         return usage_error(ctx, command);
     }
     int status = command->run(ctx, options, argc, argv + 1);
@@ -144,7 +157,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "caisson: /dev/null or close_range: %s\n", strerror(errno));
         return EXIT_FAILED;
     }
-    if (options_parse(&global_options_table, &ctx.global, &ctx.pool, argc - 1, argv + 1, true, &argc, &ctx.error) < 0 ||
+    if (options_parse(&global_options_table, &ctx.global, &ctx.pool, argc - 1, argv + 1, true,
+                      &argc, &ctx.error) < 0 ||
         check_globals(&ctx) < 0)
         status = usage_error(&ctx, NULL);
     else if (ctx.global.version)

@@ -19,7 +19,8 @@ static const struct option *find_letter(const struct option_table *t, char lette
     return NULL;
 }
 
-static int store(const struct option *o, void *out, struct pool *pool, const char *value, struct error *e)
+static int store(const struct option *o, void *out, struct pool *pool, const char *value,
+                 struct error *e)
 {
     char *field = (char *)out + o->offset;
     switch (o->kind) {
@@ -39,8 +40,8 @@ static int store(const struct option *o, void *out, struct pool *pool, const cha
 }
 
 // One option at argv[*index]; moves *index to its last word.
-static int parse_one(const struct option_table *t, void *out, struct pool *pool, int argc, char **argv, int *index,
-                     struct error *e)
+static int parse_one(const struct option_table *t, void *out, struct pool *pool, int argc,
+                     char **argv, int *index, struct error *e)
 {
     const char *word = argv[*index];
     const struct option *o;
@@ -72,8 +73,8 @@ static int parse_one(const struct option_table *t, void *out, struct pool *pool,
     return store(o, out, pool, value, e);
 }
 
-int options_parse(const struct option_table *table, void *out, struct pool *pool, int argc, char **argv,
-                  bool stop_at_argument, int *ret_argc, struct error *e)
+int options_parse(const struct option_table *table, void *out, struct pool *pool, int argc,
+                  char **argv, bool stop_at_argument, int *ret_argc, struct error *e)
 {
     int kept = 0, i = 0;
     for (; i < argc; i++) {
@@ -108,7 +109,8 @@ void options_print(const struct option_table *t)
         char letter[8] = "";
         if (o->letter)
             snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-        snprintf(left, sizeof(left), "  %s--%s%s%s", letter, o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        snprintf(left, sizeof(left), "  %s--%s%s%s", letter, o->name, o->argument ? " " : "",
+                 o->argument ? o->argument : "");
         printf("%-30s %s\n", left, o->help);
     }
 }

@@ -13,9 +13,9 @@ struct option {
     const char *name;
     char letter; // 0: none
     enum option_kind kind;
-    uint32_t offset; // in the structure that is filled
+    uint32_t offset;      // in the structure that is filled
     const char *argument; // what help calls it; NULL for a flag
-    const char *help; // NULL: accepted for compatibility, not shown
+    const char *help;     // NULL: accepted for compatibility, not shown
 };
 
 struct option_table {
@@ -24,12 +24,12 @@ struct option_table {
     uint32_t size; // of the structure
 };
 
-#define OPTION_TABLE(var, structure, array)                                                                            \
+#define OPTION_TABLE(var, structure, array) \
     static const struct option_table var = {array, ARRAY_SIZE(array), sizeof(structure)}
 
 // Parses argv[0..argc) into *out (zeroed, of the table's size). "--x v", "--x=v", "-x v", "-xv" and "-x=v"; "--" ends the
 // options. With stop_at_argument the first argument that is no option ends them, too; otherwise options and arguments
 // may be mixed. What is left is moved to the front of argv; its number is stored. Returns 0 or -1.
-int options_parse(const struct option_table *table, void *out, struct pool *pool, int argc, char **argv,
-                  bool stop_at_argument, int *ret_argc, struct error *e);
+int options_parse(const struct option_table *table, void *out, struct pool *pool, int argc,
+                  char **argv, bool stop_at_argument, int *ret_argc, struct error *e);
 void options_print(const struct option_table *table);

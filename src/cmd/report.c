@@ -25,8 +25,9 @@ static char *format_line(struct command_context *ctx, const char *level, const c
     json_object_object_add(o, "level", json_object_new_string(level));
     json_object_object_add(o, "msg", json_object_new_string(text));
     json_object_object_add(o, "time", json_object_new_string(now));
-    char *line = pool_printf(&ctx->pool, "%s\n",
-                             json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    char *line = pool_printf(
+        &ctx->pool, "%s\n",
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(o);
     return line;
 }

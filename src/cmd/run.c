@@ -14,7 +14,8 @@ struct run_command_options {
 #define RUN(field) offsetof(struct run_command_options, field)
 static const struct option run_list[] = {
     {"bundle", 'b', OPTION_TEXT, RUN(bundle), "DIR", "the bundle (default: the present directory)"},
-    {"keep", 0, OPTION_FLAG, RUN(keep), NULL, "keep the container's state at the end, for state and delete"},
+    {"keep", 0, OPTION_FLAG, RUN(keep), NULL,
+     "keep the container's state at the end, for state and delete"},
     {"no-pivot", 0, OPTION_FLAG, RUN(no_pivot), NULL, NULL},
     {"no-new-keyring", 0, OPTION_FLAG, RUN(no_new_keyring), NULL, NULL},
     {"no-subreaper", 0, OPTION_FLAG, RUN(no_subreaper), NULL, NULL},
@@ -28,10 +29,12 @@ static int run_run(struct command_context *ctx, void *options, int argc, char **
     struct state_dir state = {.root = -1, .dir = -1};
     int status = EXIT_SANDBOX;
     c.id = pool_strdup(&c.pool, argv[0]);
-    if (state_check_id(c.id, &ctx->error) < 0 || config_load(o->bundle ? o->bundle : ".", &c, &ctx->error) < 0)
+    if (state_check_id(c.id, &ctx->error) < 0 ||
+        config_load(o->bundle ? o->bundle : ".", &c, &ctx->error) < 0)
         goto out;
     if (c.terminal && !isatty(STDIN_FILENO)) {
-        error_set(&ctx->error, 0, "config.json: process.terminal is true, but standard input is not a terminal");
+        error_set(&ctx->error, 0,
+                  "config.json: process.terminal is true, but standard input is not a terminal");
         goto out;
     }
     container_inherit_rlimits(&c);

@@ -11,12 +11,15 @@ struct spec_options {
 
 #define SPEC(field) offsetof(struct spec_options, field)
 static const struct option spec_list[] = {
-    {"bundle", 'b', OPTION_TEXT, SPEC(bundle), "DIR", "where to write it (default: the present directory)"},
+    {"bundle", 'b', OPTION_TEXT, SPEC(bundle), "DIR",
+     "where to write it (default: the present directory)"},
     {"rootless", 0, OPTION_FLAG, SPEC(rootless), NULL, NULL},
 };
 OPTION_TABLE(spec_options_table, struct spec_options, spec_list);
 
-#define SPEC_CAPABILITIES "[\n\t\t\t\t\"CAP_AUDIT_WRITE\",\n\t\t\t\t\"CAP_KILL\",\n\t\t\t\t\"CAP_NET_BIND_SERVICE\"\n\t\t\t]"
+#define SPEC_CAPABILITIES                                                             \
+    "[\n\t\t\t\t\"CAP_AUDIT_WRITE\",\n\t\t\t\t\"CAP_KILL\",\n\t\t\t\t\"CAP_NET_BIND_" \
+    "SERVICE\"\n\t\t\t]"
 
 static const char spec_text[] =
     "{\n"
@@ -36,36 +39,51 @@ static const char spec_text[] =
     "\t\t\t\"permitted\": " SPEC_CAPABILITIES "\n"
     "\t\t},\n"
     "\t\t\"rlimits\": [\n"
-    "\t\t\t{\n\t\t\t\t\"type\": \"RLIMIT_NOFILE\",\n\t\t\t\t\"hard\": 1024,\n\t\t\t\t\"soft\": 1024\n\t\t\t}\n"
+    "\t\t\t{\n\t\t\t\t\"type\": \"RLIMIT_NOFILE\",\n\t\t\t\t\"hard\": 1024,\n\t\t\t\t\"soft\": "
+    "1024\n\t\t\t}\n"
     "\t\t],\n"
     "\t\t\"noNewPrivileges\": true\n"
     "\t},\n"
     "\t\"root\": {\n\t\t\"path\": \"rootfs\",\n\t\t\"readonly\": true\n\t},\n"
     "\t\"hostname\": \"caisson\",\n"
     "\t\"mounts\": [\n"
-    "\t\t{\n\t\t\t\"destination\": \"/proc\",\n\t\t\t\"type\": \"proc\",\n\t\t\t\"source\": \"proc\"\n\t\t},\n"
-    "\t\t{\n\t\t\t\"destination\": \"/dev\",\n\t\t\t\"type\": \"tmpfs\",\n\t\t\t\"source\": \"tmpfs\",\n"
-    "\t\t\t\"options\": [\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"strictatime\",\n\t\t\t\t\"mode=755\",\n\t\t\t\t\"size=65536k\"\n"
+    "\t\t{\n\t\t\t\"destination\": \"/proc\",\n\t\t\t\"type\": \"proc\",\n\t\t\t\"source\": "
+    "\"proc\"\n\t\t},\n"
+    "\t\t{\n\t\t\t\"destination\": \"/dev\",\n\t\t\t\"type\": \"tmpfs\",\n\t\t\t\"source\": "
+    "\"tmpfs\",\n"
+    "\t\t\t\"options\": "
+    "[\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"strictatime\",\n\t\t\t\t\"mode=755\",\n\t\t\t\t\"size="
+    "65536k\"\n"
     "\t\t\t]\n\t\t},\n"
-    "\t\t{\n\t\t\t\"destination\": \"/dev/pts\",\n\t\t\t\"type\": \"devpts\",\n\t\t\t\"source\": \"devpts\",\n"
+    "\t\t{\n\t\t\t\"destination\": \"/dev/pts\",\n\t\t\t\"type\": \"devpts\",\n\t\t\t\"source\": "
+    "\"devpts\",\n"
     "\t\t\t\"options\": [\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"newinstance\",\n"
     "\t\t\t\t\"ptmxmode=0666\",\n\t\t\t\t\"mode=0620\",\n\t\t\t\t\"gid=5\"\n\t\t\t]\n\t\t},\n"
-    "\t\t{\n\t\t\t\"destination\": \"/dev/shm\",\n\t\t\t\"type\": \"tmpfs\",\n\t\t\t\"source\": \"shm\",\n"
-    "\t\t\t\"options\": [\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\",\n\t\t\t\t\"mode=1777\",\n"
+    "\t\t{\n\t\t\t\"destination\": \"/dev/shm\",\n\t\t\t\"type\": \"tmpfs\",\n\t\t\t\"source\": "
+    "\"shm\",\n"
+    "\t\t\t\"options\": "
+    "[\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\",\n\t\t\t\t\"mode=1777\",\n"
     "\t\t\t\t\"size=65536k\"\n\t\t\t]\n\t\t},\n"
-    "\t\t{\n\t\t\t\"destination\": \"/dev/mqueue\",\n\t\t\t\"type\": \"mqueue\",\n\t\t\t\"source\": \"mqueue\",\n"
-    "\t\t\t\"options\": [\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\"\n\t\t\t]\n\t\t},\n"
-    "\t\t{\n\t\t\t\"destination\": \"/sys\",\n\t\t\t\"type\": \"sysfs\",\n\t\t\t\"source\": \"sysfs\",\n"
-    "\t\t\t\"options\": [\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\",\n\t\t\t\t\"ro\"\n\t\t\t]\n\t\t}\n"
+    "\t\t{\n\t\t\t\"destination\": \"/dev/mqueue\",\n\t\t\t\"type\": "
+    "\"mqueue\",\n\t\t\t\"source\": \"mqueue\",\n"
+    "\t\t\t\"options\": "
+    "[\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\"\n\t\t\t]\n\t\t},\n"
+    "\t\t{\n\t\t\t\"destination\": \"/sys\",\n\t\t\t\"type\": \"sysfs\",\n\t\t\t\"source\": "
+    "\"sysfs\",\n"
+    "\t\t\t\"options\": "
+    "[\n\t\t\t\t\"nosuid\",\n\t\t\t\t\"noexec\",\n\t\t\t\t\"nodev\",\n\t\t\t\t\"ro\"\n\t\t\t]"
+    "\n\t\t}\n"
     "\t],\n"
     "\t\"linux\": {\n"
     "\t\t\"namespaces\": [\n"
-    "\t\t\t{\n\t\t\t\t\"type\": \"pid\"\n\t\t\t},\n\t\t\t{\n\t\t\t\t\"type\": \"network\"\n\t\t\t},\n"
+    "\t\t\t{\n\t\t\t\t\"type\": \"pid\"\n\t\t\t},\n\t\t\t{\n\t\t\t\t\"type\": "
+    "\"network\"\n\t\t\t},\n"
     "\t\t\t{\n\t\t\t\t\"type\": \"ipc\"\n\t\t\t},\n\t\t\t{\n\t\t\t\t\"type\": \"uts\"\n\t\t\t},\n"
     "\t\t\t{\n\t\t\t\t\"type\": \"mount\"\n\t\t\t}\n"
     "\t\t],\n"
     "\t\t\"maskedPaths\": [\n"
-    "\t\t\t\"/proc/acpi\",\n\t\t\t\"/proc/kcore\",\n\t\t\t\"/proc/keys\",\n\t\t\t\"/proc/latency_stats\",\n"
+    "\t\t\t\"/proc/acpi\",\n\t\t\t\"/proc/kcore\",\n\t\t\t\"/proc/keys\",\n\t\t\t\"/proc/"
+    "latency_stats\",\n"
     "\t\t\t\"/proc/timer_list\",\n\t\t\t\"/proc/timer_stats\",\n\t\t\t\"/proc/sched_debug\",\n"
     "\t\t\t\"/sys/firmware\",\n\t\t\t\"/proc/scsi\"\n"
     "\t\t],\n"

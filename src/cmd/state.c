@@ -1,8 +1,8 @@
 // `caisson state` and `caisson list`: what is known of containers, as JSON or as a table.
 
+#include "runtime/state.h"
 #include "cmd/cmd.h"
 #include "runtime/json.h"
-#include "runtime/state.h"
 #include <pwd.h>
 #include <stdio.h>
 
@@ -87,10 +87,12 @@ static int list_run(struct command_context *ctx, void *options, int argc, char *
             json_object_array_add(all, state_to_json(ids.items[i], &s));
         else if (!json)
             printf("%-24s %-8d %-9s %-32s %s\n", ids.items[i], good ? s.pid : 0,
-                   good ? container_status_name(s.status) : "creating", good ? s.created : "", good ? s.bundle : "");
+                   good ? container_status_name(s.status) : "creating", good ? s.created : "",
+                   good ? s.bundle : "");
     }
     if (json && !o->quiet)
-        puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN |
+                                                     JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(all);
     return 0;
 }

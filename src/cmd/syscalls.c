@@ -12,8 +12,8 @@ static int syscalls_run(struct command_context *ctx, void *options, int argc, ch
 {
 #ifdef HAVE_TABLE
     for (size_t i = 0; i < ARRAY_SIZE(syscalls_table); i++)
-        printf("%3d  %-24s %-12s %s\n", syscalls_table[i].number, syscalls_table[i].name, syscalls_table[i].level,
-               syscalls_table[i].reason);
+        printf("%3d  %-24s %-12s %s\n", syscalls_table[i].number, syscalls_table[i].name,
+               syscalls_table[i].level, syscalls_table[i].reason);
     return 0;
 #else
     error_set(&ctx->error, 0, "this build has no table of system calls");

@@ -27,7 +27,8 @@ bool host_fault_plan(enum host_call_id call, uint64_t nth, long result)
 
 bool host_fault_fires(enum host_call_id call)
 {
-    if (likely(atomic_load_explicit(&host_state.fault_left, memory_order_acquire) == 0) || call != host_state.fault_call)
+    if (likely(atomic_load_explicit(&host_state.fault_left, memory_order_acquire) == 0) ||
+        call != host_state.fault_call)
         return false;
     return atomic_fetch_sub_explicit(&host_state.fault_left, 1, memory_order_acq_rel) == 1;
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 #include "base/types.h"
-#include "host/host-calls.h"
 #include "host/filter.h"
+#include "host/host-calls.h"
 #include "host/host.h"
+#include <asm/termbits.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/falloc.h>
@@ -22,7 +23,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <asm/termbits.h>
 
 #if defined(__x86_64__)
 #define HOST_ARCH AUDIT_ARCH_X86_64
@@ -31,22 +31,23 @@
 #endif
 
 #define HOST_NUMBER_OFFSET offsetof(struct seccomp_data, nr)
-#define HOST_ARCH_OFFSET offsetof(struct seccomp_data, arch)
+#define HOST_ARCH_OFFSET   offsetof(struct seccomp_data, arch)
 // Little-endian hosts only.
-#define HOST_ARG_LOW(n) (offsetof(struct seccomp_data, args) + 8 * (n))
+#define HOST_ARG_LOW(n)  (offsetof(struct seccomp_data, args) + 8 * (n))
 #define HOST_ARG_HIGH(n) (HOST_ARG_LOW(n) + 4)
 
 // Constants that the build machine's headers may not have yet.
-#define HOST_MADV_POPULATE_READ 22
+#define HOST_MADV_POPULATE_READ  22
 #define HOST_MADV_POPULATE_WRITE 23
-#define HOST_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)
+#define HOST_NOTIF_SET_FLAGS     SECCOMP_IOW(4, uint64_t)
 
-#define HOST_FALLOC_PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define HOST_FALLOC_PUNCH     (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define HOST_FALLOC_ZERO_KEEP (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
-#define HOST_SEND_REFUSED ~(uint32_t)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | MSG_MORE)
-#define HOST_RECV_REFUSED ~(uint32_t)(MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_PEEK | MSG_WAITALL)
+#define HOST_SEND_REFUSED     ~(uint32_t)(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR | MSG_MORE)
+#define HOST_RECV_REFUSED \
+    ~(uint32_t)(MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC | MSG_PEEK | MSG_WAITALL)
 #define HOST_WAIT_REFUSED ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | __WALL | __WCLONE)
-#define HOST_RWF_REFUSED ~(uint32_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
+#define HOST_RWF_REFUSED  ~(uint32_t)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
 
 enum { HOST_RULE_VALUES = 16 };
 

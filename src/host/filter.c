@@ -17,12 +17,14 @@ int host_filter_install(enum host_filter_id which, enum host_filter_answer answe
     if (filter->count > PROGRAM_MAX)
         return -E2BIG;
     memcpy(program, filter->program, filter->count * sizeof(program[0]));
-    program[filter->count - 1].k = answer == HOST_FILTER_TRAP ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS;
+    program[filter->count - 1].k =
+        answer == HOST_FILTER_TRAP ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS;
 
     struct sock_fprog fprog = {.len = (unsigned short)filter->count, .filter = program};
     // No speculation mitigations beyond the host's defaults: they would cost every return to user mode, and what this
     // process could read speculatively is its own.
-    return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, (long)&fprog);
+    return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                              (long)&fprog);
 }
 
 static void caught(int sig, siginfo_t *info, void *context)
@@ -33,8 +35,8 @@ static void caught(int sig, siginfo_t *info, void *context)
     for (int i = 0; i < HOST_CALL_COUNT; i++)
         if (host_call_numbers[i] == info->si_syscall)
             name = host_call_names[i];
-    log_error("host call %d (%s) is refused by the process's own filter, called from %p", info->si_syscall, name,
-              info->si_call_addr);
+    log_error("host call %d (%s) is refused by the process's own filter, called from %p",
+              info->si_syscall, name, info->si_call_addr);
     host_syscall1(SYS_exit_group, 128 + SIGSYS);
 }
 
@@ -50,7 +52,8 @@ const struct sock_filter *host_filter_program(enum host_filter_id which, uint32_
     return host_filters[which].program;
 }
 
-uint32_t host_filter_run(const struct sock_filter *program, uint32_t count, const struct seccomp_data *data)
+uint32_t host_filter_run(const struct sock_filter *program, uint32_t count,
+                         const struct seccomp_data *data)
 {
     uint32_t a = 0;
     for (uint32_t pc = 0; pc < count; pc++) {

@@ -23,5 +23,6 @@ int host_filter_catch(void);
 // For tests: the program itself, its answer for given registers by an interpreter of our own, and the same by the plain
 // rules of the table.
 const struct sock_filter *host_filter_program(enum host_filter_id which, uint32_t *ret_count);
-uint32_t host_filter_run(const struct sock_filter *program, uint32_t count, const struct seccomp_data *data);
+uint32_t host_filter_run(const struct sock_filter *program, uint32_t count,
+                         const struct seccomp_data *data);
 bool host_filter_allows(enum host_filter_id which, const struct seccomp_data *data);

@@ -22,7 +22,8 @@ extern struct host_state host_state;
 bool host_fault_fires(enum host_call_id call);
 #endif
 
-static inline long host_enter(enum host_call_id call, long nr, long a, long b, long c, long d, long e, long f)
+static inline long host_enter(enum host_call_id call, long nr, long a, long b, long c, long d,
+                              long e, long f)
 {
     if (unlikely(host_state.counting))
         atomic_fetch_add_explicit(&host_state.calls[call], 1, memory_order_relaxed);
@@ -33,11 +34,12 @@ static inline long host_enter(enum host_call_id call, long nr, long a, long b, l
     return host_syscall6(nr, a, b, c, d, e, f);
 }
 
-#define HOST_ENTER6(name, a, b, c, d, e, f)                                                                            \
-    host_enter(HOST_CALL_##name, SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define HOST_ENTER6(name, a, b, c, d, e, f)                                              \
+    host_enter(HOST_CALL_##name, SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), \
+               (long)(e), (long)(f))
 #define HOST_ENTER5(name, a, b, c, d, e) HOST_ENTER6(name, a, b, c, d, e, 0)
-#define HOST_ENTER4(name, a, b, c, d) HOST_ENTER6(name, a, b, c, d, 0, 0)
-#define HOST_ENTER3(name, a, b, c) HOST_ENTER6(name, a, b, c, 0, 0, 0)
-#define HOST_ENTER2(name, a, b) HOST_ENTER6(name, a, b, 0, 0, 0, 0)
-#define HOST_ENTER1(name, a) HOST_ENTER6(name, a, 0, 0, 0, 0, 0)
-#define HOST_ENTER0(name) HOST_ENTER6(name, 0, 0, 0, 0, 0, 0)
+#define HOST_ENTER4(name, a, b, c, d)    HOST_ENTER6(name, a, b, c, d, 0, 0)
+#define HOST_ENTER3(name, a, b, c)       HOST_ENTER6(name, a, b, c, 0, 0, 0)
+#define HOST_ENTER2(name, a, b)          HOST_ENTER6(name, a, b, 0, 0, 0, 0)
+#define HOST_ENTER1(name, a)             HOST_ENTER6(name, a, 0, 0, 0, 0, 0)
+#define HOST_ENTER0(name)                HOST_ENTER6(name, 0, 0, 0, 0, 0, 0)

@@ -99,16 +99,18 @@ int64_t host_recvmsg(int fd, struct msghdr *msg, int flags);
 int64_t host_mmap(void *addr, uint64_t size, int prot, int flags, int fd, uint64_t offset);
 int host_munmap(void *addr, uint64_t size);
 int host_madvise(void *addr, uint64_t size, int advice);
-int64_t host_process_vm_readv(int pid, const struct iovec *local, uint64_t local_count, const struct iovec *remote,
-                              uint64_t remote_count);
-int64_t host_process_vm_writev(int pid, const struct iovec *local, uint64_t local_count, const struct iovec *remote,
-                               uint64_t remote_count);
+int64_t host_process_vm_readv(int pid, const struct iovec *local, uint64_t local_count,
+                              const struct iovec *remote, uint64_t remote_count);
+int64_t host_process_vm_writev(int pid, const struct iovec *local, uint64_t local_count,
+                               const struct iovec *remote, uint64_t remote_count);
 
 // ---- Threads, processes, time --------------------------------------------------------------------------------------------
 
-int host_futex(void *word, int op, uint32_t value, const struct timespec *timeout, void *word2, uint32_t value3);
+int host_futex(void *word, int op, uint32_t value, const struct timespec *timeout, void *word2,
+               uint32_t value3);
 // FUTEX_REQUEUE and its kin take a count where the others take a time-out.
-int host_futex_requeue(void *word, int op, uint32_t wake, uint32_t requeue, void *word2, uint32_t value3);
+int host_futex_requeue(void *word, int op, uint32_t wake, uint32_t requeue, void *word2,
+                       uint32_t value3);
 int host_tgkill(int pid, int tid, int sig);
 int host_kill(int pid, int sig); // sig is 0 or SIGKILL
 // Waits for the end of any child without reaping it: its id, or a negative errno.
@@ -118,8 +120,10 @@ int host_gettid(void);
 int host_sched_yield(void);
 int host_sched_setaffinity(int tid, uint64_t size, const void *mask);
 int host_setpriority(int tid, int nice); // of a thread
-int host_clock_gettime(clockid_t clock, struct timespec *out); // dynamic clocks, too; for plain ones libc's is faster
-int host_clock_nanosleep(clockid_t clock, int flags, const struct timespec *request, struct timespec *left);
+int host_clock_gettime(
+    clockid_t clock, struct timespec *out); // dynamic clocks, too; for plain ones libc's is faster
+int host_clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
+                         struct timespec *left);
 int64_t host_getrandom(void *buf, uint64_t size, unsigned flags);
 int host_sigprocmask(int how, const uint64_t *set, uint64_t *old);
 _Noreturn void host_exit_group(int status);
@@ -128,6 +132,6 @@ _Noreturn void host_exit_group(int status);
 nsec_t host_now(void);
 
 // The clone flags of a kernel thread, the only ones that the filter lets through.
-#define HOST_THREAD_FLAGS                                                                                              \
-    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |                  \
-     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+#define HOST_THREAD_FLAGS                                                               \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | \
+     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)

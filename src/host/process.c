@@ -1,17 +1,19 @@
 // Host calls about threads, processes and time.
 
 #include "host/host-int.h"
-#include <signal.h>
-#include <sys/wait.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
-int host_futex(void *word, int op, uint32_t value, const struct timespec *timeout, void *word2, uint32_t value3)
+int host_futex(void *word, int op, uint32_t value, const struct timespec *timeout, void *word2,
+               uint32_t value3)
 {
     return (int)HOST_ENTER6(futex, word, op, value, timeout, word2, value3);
 }
 
-int host_futex_requeue(void *word, int op, uint32_t wake, uint32_t requeue, void *word2, uint32_t value3)
+int host_futex_requeue(void *word, int op, uint32_t wake, uint32_t requeue, void *word2,
+                       uint32_t value3)
 {
     return (int)HOST_ENTER6(futex, word, op, wake, requeue, word2, value3);
 }
@@ -64,7 +66,8 @@ int host_clock_gettime(clockid_t clock, struct timespec *out)
     return (int)HOST_ENTER2(clock_gettime, clock, out);
 }
 
-int host_clock_nanosleep(clockid_t clock, int flags, const struct timespec *request, struct timespec *left)
+int host_clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
+                         struct timespec *left)
 {
     return (int)HOST_ENTER4(clock_nanosleep, clock, flags, request, left);
 }

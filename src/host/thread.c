@@ -35,8 +35,9 @@ static struct tls_image find_tls_image(void)
             image.dynamic = true;
         if (headers[i].p_type != PT_TLS)
             continue;
-        image.data = (const void *)(__ehdr_start.e_type == ET_DYN ? (uintptr_t)base + headers[i].p_vaddr
-                                                                  : headers[i].p_vaddr);
+        image.data =
+            (const void *)(__ehdr_start.e_type == ET_DYN ? (uintptr_t)base + headers[i].p_vaddr
+                                                         : headers[i].p_vaddr);
         image.file_size = headers[i].p_filesz;
         image.size = headers[i].p_memsz;
         image.align = MAX(headers[i].p_align, (uint64_t)STACK_ALIGN);
@@ -62,7 +63,8 @@ struct control_block {
     uint64_t stack_guard;
     uint64_t pointer_guard;
 };
-_Static_assert(offsetof(struct control_block, stack_guard) == 0x28, "the compiler's stack protector reads fs:0x28");
+_Static_assert(offsetof(struct control_block, stack_guard) == 0x28,
+               "the compiler's stack protector reads fs:0x28");
 
 // clone(flags, stack, ptid, ctid, tls); the child takes argument and entry from its stack.
 long host_clone_thread(uint64_t flags, void *stack, void *ptid, void *ctid, void *tls);
@@ -116,7 +118,8 @@ static struct control_block *make_control_block(char *area, uint64_t size, char 
     return tcb;
 }
 
-int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg, _Atomic uint32_t *tid)
+int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg,
+                      _Atomic uint32_t *tid)
 {
     if (size < host_thread_overhead() + PAGE_SIZE)
         return -EINVAL;
@@ -136,7 +139,8 @@ int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void 
 
 #else
 
-int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg, _Atomic uint32_t *tid)
+int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg,
+                      _Atomic uint32_t *tid)
 {
     return -ENOSYS;
 }

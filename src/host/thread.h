@@ -12,7 +12,8 @@ uint64_t host_thread_overhead(void);
 
 // Starts entry(arg) on area (page-aligned, read-write, zeroed or reused after the earlier thread's end). *tid is written by
 // the host before the thread runs, and zeroed with a (shared) futex wake once the area is free again. 0 or negative errno.
-int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg, _Atomic uint32_t *tid);
+int host_thread_start(void *area, uint64_t size, void (*entry)(void *arg), void *arg,
+                      _Atomic uint32_t *tid);
 
 // Ends the calling thread. The area stays in use until its tid word is zero.
 _Noreturn void host_thread_exit(void);

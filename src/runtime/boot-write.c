@@ -205,7 +205,8 @@ static void put_all(struct writer *w, const struct container *c, const struct ru
     put_files(w, c, o, exports);
 
     at = record_begin(w, BOOT_TAG_STDIO);
-    put_u32(w, (uint32_t)stdio_is_terminal[0] | (uint32_t)stdio_is_terminal[1] << 1 | (uint32_t)stdio_is_terminal[2] << 2);
+    put_u32(w, (uint32_t)stdio_is_terminal[0] | (uint32_t)stdio_is_terminal[1] << 1 |
+                   (uint32_t)stdio_is_terminal[2] << 2);
     put_u16(w, c->console_rows);
     put_u16(w, c->console_cols);
     record_end(w, at);
@@ -231,8 +232,9 @@ static void put_all(struct writer *w, const struct container *c, const struct ru
     }
 }
 
-int boot_spec_write(const struct container *c, const struct run_options *o, const struct exports *exports, bool rootless,
-                    const bool stdio_is_terminal[3], int *ret, struct error *e)
+int boot_spec_write(const struct container *c, const struct run_options *o,
+                    const struct exports *exports, bool rootless, const bool stdio_is_terminal[3],
+                    int *ret, struct error *e)
 {
     struct writer w = {0};
     put_all(&w, c, o, exports, rootless, stdio_is_terminal);

@@ -66,7 +66,8 @@ struct parsed_options {
     char *rest; // for the file system
 };
 
-static int parse_options(const struct json_node *mount, struct container *c, struct parsed_options *out, struct error *e)
+static int parse_options(const struct json_node *mount, struct container *c,
+                         struct parsed_options *out, struct error *e)
 {
     struct json_node array;
     uint32_t count;
@@ -83,8 +84,10 @@ static int parse_options(const struct json_node *mount, struct container *c, str
         } else if (strcmp(text, "bind") == 0 || strcmp(text, "rbind") == 0) {
             out->bind = true;
             out->recursive = text[0] == 'r';
-        } else if (strcmp(text, "idmap") == 0 || strcmp(text, "ridmap") == 0 || strcmp(text, "tmpcopyup") == 0) {
-            return error_set(e, 0, "%s[%u]: mount option \"%s\" is not supported", array.path, i, text);
+        } else if (strcmp(text, "idmap") == 0 || strcmp(text, "ridmap") == 0 ||
+                   strcmp(text, "tmpcopyup") == 0) {
+            return error_set(e, 0, "%s[%u]: mount option \"%s\" is not supported", array.path, i,
+                             text);
         } else {
             out->rest = pool_printf(&c->pool, "%s%s%s", out->rest, *out->rest ? "," : "", text);
         }
@@ -124,8 +127,9 @@ static int mount_type_number(const char *type)
         const char *name;
         int type;
     } types[] = {
-        {"tmpfs", BOOT_MOUNT_TMPFS},       {"proc", BOOT_MOUNT_PROC},     {"sysfs", BOOT_MOUNT_SYSFS},
-        {"devpts", BOOT_MOUNT_DEVPTS},     {"mqueue", BOOT_MOUNT_MQUEUE}, {"cgroup", BOOT_MOUNT_CGROUP},
+        {"tmpfs", BOOT_MOUNT_TMPFS},       {"proc", BOOT_MOUNT_PROC},
+        {"sysfs", BOOT_MOUNT_SYSFS},       {"devpts", BOOT_MOUNT_DEVPTS},
+        {"mqueue", BOOT_MOUNT_MQUEUE},     {"cgroup", BOOT_MOUNT_CGROUP},
         {"devtmpfs", BOOT_MOUNT_DEVTMPFS}, {"cgroup2", BOOT_MOUNT_CGROUP},
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
@@ -134,15 +138,18 @@ static int mount_type_number(const char *type)
     return -1;
 }
 
-static int add_bind(const struct json_node *n, struct container *c, const char *target, const char *source,
-                    const struct parsed_options *options, struct error *e)
+static int add_bind(const struct json_node *n, struct container *c, const char *target,
+                    const char *source, const struct parsed_options *options, struct error *e)
 {
     if (!source || !*source)
         return json_fail(n, "source", e, "is missing, a bind mount needs one");
     if (*options->rest)
-        return error_set(e, 0, "%soptions: \"%s\" is no option of a bind mount", n->path, options->rest);
-    const char *path = source[0] == '/' ? source : pool_printf(&c->pool, "%s/%s", c->bundle, source);
-    struct container_mount *m = container_add_mount(c, BOOT_MOUNT_BIND, target, path, options->flags, "");
+        return error_set(e, 0, "%soptions: \"%s\" is no option of a bind mount", n->path,
+                         options->rest);
+    const char *path =
+        source[0] == '/' ? source : pool_printf(&c->pool, "%s/%s", c->bundle, source);
+    struct container_mount *m =
+        container_add_mount(c, BOOT_MOUNT_BIND, target, path, options->flags, "");
     m->recursive = options->recursive;
     return 0;
 }
@@ -151,8 +158,9 @@ static int parse_mount(const struct json_node *n, struct container *c, struct er
 {
     const char *destination = NULL, *source = NULL, *type = NULL;
     struct parsed_options options;
-    if (json_get_text(n, "destination", &destination, e) < 0 || json_get_text(n, "source", &source, e) < 0 ||
-        json_get_text(n, "type", &type, e) < 0 || parse_options(n, c, &options, e) < 0)
+    if (json_get_text(n, "destination", &destination, e) < 0 ||
+        json_get_text(n, "source", &source, e) < 0 || json_get_text(n, "type", &type, e) < 0 ||
+        parse_options(n, c, &options, e) < 0)
         return -1;
     if (!destination || !*destination)
         return json_fail(n, "destination", e, "is missing");
@@ -170,13 +178,16 @@ static int parse_mount(const struct json_node *n, struct container *c, struct er
         return error_set(e, 0, "%stype: file system \"%s\" is not supported", n->path, type);
     if (number == BOOT_MOUNT_CGROUP) {
         text_list_add(&c->pool, &c->warnings,
-                      pool_printf(&c->pool, "%sdestination: %s: control groups are not shown inside yet", n->path, target));
+                      pool_printf(&c->pool,
+                                  "%sdestination: %s: control groups are not shown inside yet",
+                                  n->path, target));
         return 0;
     }
     // Engines ask for a tmpfs at /dev and let the runtime put the devices there.
     if (number == BOOT_MOUNT_TMPFS && strcmp(target, "/dev") == 0)
         number = BOOT_MOUNT_DEVTMPFS;
-    container_add_mount(c, (uint32_t)number, target, source && *source ? source : type, options.flags, options.rest);
+    container_add_mount(c, (uint32_t)number, target, source && *source ? source : type,
+                        options.flags, options.rest);
     return 0;
 }
 
@@ -187,7 +198,8 @@ int config_parse_mounts(const struct json_node *root, struct container *c, struc
     if (json_get_array(root, "mounts", &array, &count, e) < 0)
         return -1;
     if (count > BOOT_MAX_MOUNTS)
-        return error_set(e, 0, "%smounts: %u of them, at most %d are possible", root->path, count, BOOT_MAX_MOUNTS);
+        return error_set(e, 0, "%smounts: %u of them, at most %d are possible", root->path, count,
+                         BOOT_MAX_MOUNTS);
     bool has_dev = false;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t before = c->mount_count;
@@ -198,8 +210,8 @@ int config_parse_mounts(const struct json_node *root, struct container *c, struc
     if (!has_dev) {
         // Without a mount there the image's own /dev would need device nodes that nobody can make. Before the others,
         // which may lie beneath it.
-        struct container_mount dev =
-            *container_add_mount(c, BOOT_MOUNT_DEVTMPFS, "/dev", "tmpfs", MS_NOSUID, "size=65536k,mode=755");
+        struct container_mount dev = *container_add_mount(c, BOOT_MOUNT_DEVTMPFS, "/dev", "tmpfs",
+                                                          MS_NOSUID, "size=65536k,mode=755");
         memmove(c->mounts + 1, c->mounts, (c->mount_count - 1) * sizeof(c->mounts[0]));
         c->mounts[0] = dev;
     }

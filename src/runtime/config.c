@@ -16,13 +16,15 @@ static int parse_version(const struct json_node *n, struct error *e)
     if (!version)
         return json_fail(n, "ociVersion", e, "is missing");
     if (strncmp(version, "1.", 2) != 0)
-        return error_set(e, 0, "%sociVersion: version \"%s\" is not supported (1.x is)", n->path, version);
+        return error_set(e, 0, "%sociVersion: version \"%s\" is not supported (1.x is)", n->path,
+                         version);
     return 0;
 }
 
 static char *path_in_bundle(struct container *c, const char *path)
 {
-    return path[0] == '/' ? pool_strdup(&c->pool, path) : pool_printf(&c->pool, "%s/%s", c->bundle, path);
+    return path[0] == '/' ? pool_strdup(&c->pool, path)
+                          : pool_printf(&c->pool, "%s/%s", c->bundle, path);
 }
 
 static int parse_root(const struct json_node *n, struct container *c, struct error *e)
@@ -33,7 +35,8 @@ static int parse_root(const struct json_node *n, struct container *c, struct err
         return -1;
     if (!root.value)
         return json_fail(n, "root", e, "is missing");
-    if (json_get_text(&root, "path", &path, e) < 0 || json_get_bool(&root, "readonly", &c->root_readonly, e) < 0)
+    if (json_get_text(&root, "path", &path, e) < 0 ||
+        json_get_bool(&root, "readonly", &c->root_readonly, e) < 0)
         return -1;
     if (!path || !*path)
         return json_fail(&root, "path", e, "is missing");
@@ -47,7 +50,8 @@ static int parse_user(const struct json_node *process, struct container *c, stru
     uint64_t uid = 0, gid = 0, mask = c->umask;
     uint32_t count;
     // UINT32_MAX is "no id" to every call that takes one.
-    if (json_get_object(process, "user", &user, e) < 0 || json_get_number(&user, "uid", UINT32_MAX - 1, &uid, e) < 0 ||
+    if (json_get_object(process, "user", &user, e) < 0 ||
+        json_get_number(&user, "uid", UINT32_MAX - 1, &uid, e) < 0 ||
         json_get_number(&user, "gid", UINT32_MAX - 1, &gid, e) < 0 ||
         json_get_number(&user, "umask", 0777, &mask, e) < 0 ||
         json_get_array(&user, "additionalGids", &gids, &count, e) < 0)
@@ -68,8 +72,8 @@ static int parse_user(const struct json_node *process, struct container *c, stru
     return 0;
 }
 
-static int parse_capability_set(const struct json_node *n, const char *key, struct container *c, uint64_t *ret,
-                                struct error *e)
+static int parse_capability_set(const struct json_node *n, const char *key, struct container *c,
+                                uint64_t *ret, struct error *e)
 {
     struct json_node array;
     uint32_t count;
@@ -83,7 +87,8 @@ static int parse_capability_set(const struct json_node *n, const char *key, stru
         int number = strncmp(name, "CAP_", 4) == 0 ? capability_number(name + 4) : -1;
         if (number < 0)
             // As the specification wants it since 1.1: a name that the kernel doesn't have is not an error.
-            text_list_add(&c->pool, &c->warnings, pool_printf(&c->pool, "unknown capability \"%s\" is ignored", name));
+            text_list_add(&c->pool, &c->warnings,
+                          pool_printf(&c->pool, "unknown capability \"%s\" is ignored", name));
         else
             *ret |= BIT(number);
     }
@@ -145,20 +150,24 @@ static int parse_console(const struct json_node *process, struct container *c, s
     return 0;
 }
 
-static int check_environment(const struct json_node *process, const struct container *c, struct error *e)
+static int check_environment(const struct json_node *process, const struct container *c,
+                             struct error *e)
 {
     for (uint32_t i = 0; i < c->env.count; i++)
         if (!strchr(c->env.items[i], '='))
-            return error_set(e, 0, "%senv[%u]: \"%s\" is not of the form NAME=VALUE", process->path, i, c->env.items[i]);
+            return error_set(e, 0, "%senv[%u]: \"%s\" is not of the form NAME=VALUE", process->path,
+                             i, c->env.items[i]);
     return 0;
 }
 
-static void note_unsupported(const struct json_node *n, const char *key, struct container *c, const char *what)
+static void note_unsupported(const struct json_node *n, const char *key, struct container *c,
+                             const char *what)
 {
     struct json_object *value = NULL;
-    if (n->value && json_object_is_type(n->value, json_type_object) && json_object_object_get_ex(n->value, key, &value) &&
-        value)
-        text_list_add(&c->pool, &c->warnings, pool_printf(&c->pool, "%s%s: %s", n->path, key, what));
+    if (n->value && json_object_is_type(n->value, json_type_object) &&
+        json_object_object_get_ex(n->value, key, &value) && value)
+        text_list_add(&c->pool, &c->warnings,
+                      pool_printf(&c->pool, "%s%s: %s", n->path, key, what));
 }
 
 static int parse_process(const struct json_node *root, struct container *c, struct error *e)
@@ -171,10 +180,13 @@ static int parse_process(const struct json_node *root, struct container *c, stru
     if (!n.value)
         return json_fail(root, "process", e, "is missing");
     if (json_get_text_list(&n, "args", &c->pool, &c->args, e) < 0 ||
-        json_get_text_list(&n, "env", &c->pool, &c->env, e) < 0 || json_get_text(&n, "cwd", &cwd, e) < 0 ||
-        parse_console(&n, c, e) < 0 || parse_user(&n, c, e) < 0 || parse_capabilities(&n, c, e) < 0 ||
-        parse_rlimits(&n, c, e) < 0 || json_get_bool(&n, "noNewPrivileges", &c->no_new_privs, e) < 0 ||
-        json_get_signed(&n, "oomScoreAdj", -1000, 1000, &oom, e) < 0 || check_environment(&n, c, e) < 0)
+        json_get_text_list(&n, "env", &c->pool, &c->env, e) < 0 ||
+        json_get_text(&n, "cwd", &cwd, e) < 0 || parse_console(&n, c, e) < 0 ||
+        parse_user(&n, c, e) < 0 || parse_capabilities(&n, c, e) < 0 ||
+        parse_rlimits(&n, c, e) < 0 ||
+        json_get_bool(&n, "noNewPrivileges", &c->no_new_privs, e) < 0 ||
+        json_get_signed(&n, "oomScoreAdj", -1000, 1000, &oom, e) < 0 ||
+        check_environment(&n, c, e) < 0)
         return -1;
     if (!c->args.count || !c->args.items[0][0])
         return json_fail(&n, "args", e, "must name a program");
@@ -182,14 +194,17 @@ static int parse_process(const struct json_node *root, struct container *c, stru
         return json_fail(&n, "cwd", e, "must be an absolute path");
     c->cwd = pool_strdup(&c->pool, cwd);
     c->oom_score_adj = (int32_t)oom;
-    note_unsupported(&n, "apparmorProfile", c, "is not applied: the host's security module sees no guest process");
-    note_unsupported(&n, "selinuxLabel", c, "is not applied: the host's security module sees no guest process");
+    note_unsupported(&n, "apparmorProfile", c,
+                     "is not applied: the host's security module sees no guest process");
+    note_unsupported(&n, "selinuxLabel", c,
+                     "is not applied: the host's security module sees no guest process");
     note_unsupported(&n, "scheduler", c, "is not applied");
     note_unsupported(&n, "ioPriority", c, "is not applied");
     return 0;
 }
 
-static int parse_hostname(const struct json_node *root, const char *key, struct container *c, char **ret, struct error *e)
+static int parse_hostname(const struct json_node *root, const char *key, struct container *c,
+                          char **ret, struct error *e)
 {
     const char *name = NULL;
     if (json_get_text(root, key, &name, e) < 0)
@@ -232,13 +247,17 @@ static int parse_resources(const struct json_node *linux_node, struct container 
     // The specification's "no limit" is 0 or less.
     c->pids_limit = pids_limit > 0 ? (uint32_t)MIN(pids_limit, (int64_t)INT32_MAX) : 0;
     note_unsupported(&resources, "cpu", c, "is not applied: control groups are not supported yet");
-    note_unsupported(&resources, "blockIO", c, "is not applied: control groups are not supported yet");
-    note_unsupported(&resources, "hugepageLimits", c, "is not applied: control groups are not supported yet");
-    note_unsupported(&resources, "unified", c, "is not applied: control groups are not supported yet");
+    note_unsupported(&resources, "blockIO", c,
+                     "is not applied: control groups are not supported yet");
+    note_unsupported(&resources, "hugepageLimits", c,
+                     "is not applied: control groups are not supported yet");
+    note_unsupported(&resources, "unified", c,
+                     "is not applied: control groups are not supported yet");
     return 0;
 }
 
-static int parse_namespaces(const struct json_node *linux_node, struct container *c, struct error *e)
+static int parse_namespaces(const struct json_node *linux_node, struct container *c,
+                            struct error *e)
 {
     struct json_node array, n;
     uint32_t count;
@@ -256,9 +275,13 @@ static int parse_namespaces(const struct json_node *linux_node, struct container
         // A network name space matters to nobody while there is no network inside; the others would have to be shared
         // with another container.
         if (strcmp(type, "network") != 0)
-            return error_set(e, 0, "%spath: joining an existing %s name space is not supported yet", n.path, type);
-        text_list_add(&c->pool, &c->warnings,
-                      pool_printf(&c->pool, "%spath: the network name space is not joined: there is no network yet", n.path));
+            return error_set(e, 0, "%spath: joining an existing %s name space is not supported yet",
+                             n.path, type);
+        text_list_add(
+            &c->pool, &c->warnings,
+            pool_printf(&c->pool,
+                        "%spath: the network name space is not joined: there is no network yet",
+                        n.path));
     }
     return 0;
 }
@@ -294,7 +317,8 @@ static int parse_annotations(const struct json_node *root, struct container *c, 
         if (!json_object_is_type(value, json_type_string))
             return json_fail(&n, key, e, "must be a text");
     }
-    c->annotations = pool_strdup(&c->pool, json_object_to_json_string_ext(n.value, JSON_C_TO_STRING_PLAIN));
+    c->annotations =
+        pool_strdup(&c->pool, json_object_to_json_string_ext(n.value, JSON_C_TO_STRING_PLAIN));
     return 0;
 }
 
@@ -308,10 +332,12 @@ int config_parse(const char *text, uint64_t size, struct container *c, struct er
     int ret = 0;
     if (!json_object_is_type(object, json_type_object))
         ret = error_set(e, 0, "config.json: must be an object");
-    else if (parse_version(&root, e) < 0 || parse_root(&root, c, e) < 0 || parse_process(&root, c, e) < 0 ||
+    else if (parse_version(&root, e) < 0 || parse_root(&root, c, e) < 0 ||
+             parse_process(&root, c, e) < 0 ||
              parse_hostname(&root, "hostname", c, &c->hostname, e) < 0 ||
-             parse_hostname(&root, "domainname", c, &c->domainname, e) < 0 || config_parse_mounts(&root, c, e) < 0 ||
-             parse_hooks(&root, e) < 0 || parse_linux(&root, c, e) < 0 || parse_annotations(&root, c, e) < 0)
+             parse_hostname(&root, "domainname", c, &c->domainname, e) < 0 ||
+             config_parse_mounts(&root, c, e) < 0 || parse_hooks(&root, e) < 0 ||
+             parse_linux(&root, c, e) < 0 || parse_annotations(&root, c, e) < 0)
         ret = -1;
     json_object_put(object);
     return ret;
@@ -328,7 +354,8 @@ int config_load(const char *bundle, struct container *c, struct error *e)
         return error_set(e, errno, "bundle %s", bundle);
     int FD_AUTO fd = openat(dir, "config.json", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return error_set(e, errno, "%s/config.json (`caisson spec` writes one to begin with)", real);
+        return error_set(e, errno, "%s/config.json (`caisson spec` writes one to begin with)",
+                         real);
     char *text;
     uint64_t size;
     if (read_whole(&c->pool, fd, CONFIG_FILE_MAX, &text, &size, e) < 0)

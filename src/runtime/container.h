@@ -7,11 +7,11 @@
 #include "sandbox/boot-spec.h"
 
 struct container_mount {
-    uint32_t type; // boot_mount_type
+    uint32_t type;  // boot_mount_type
     uint64_t flags; // MS_*
     char *target;
-    char *source;  // BOOT_MOUNT_BIND: host path; otherwise what /proc/mounts shows
-    char *options; // for the file system, never NULL
+    char *source;   // BOOT_MOUNT_BIND: host path; otherwise what /proc/mounts shows
+    char *options;  // for the file system, never NULL
     bool recursive; // rbind
 };
 
@@ -39,7 +39,7 @@ struct container {
     struct container_mount *mounts;
     uint32_t mount_count, mount_room;
     struct text_list masked_paths, readonly_paths;
-    char *annotations; // JSON object as text, or NULL
+    char *annotations;         // JSON object as text, or NULL
     struct text_list warnings; // what was asked for and is not done
 };
 
@@ -56,8 +56,9 @@ struct run_options {
 };
 
 void container_done(struct container *c);
-struct container_mount *container_add_mount(struct container *c, uint32_t type, const char *target, const char *source,
-                                            uint64_t flags, const char *options);
+struct container_mount *container_add_mount(struct container *c, uint32_t type, const char *target,
+                                            const char *source, uint64_t flags,
+                                            const char *options);
 // The mounts that every container has, unless something is mounted there already: /proc, /sys, /dev, /dev/pts, /dev/shm,
 // /dev/mqueue.
 void container_add_default_mounts(struct container *c);

@@ -41,7 +41,8 @@ static bool has_spare_ids(int proc)
         return false;
     text[size] = 0;
     unsigned long inside, outside, count;
-    return sscanf(text, "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == 0 && count >= UINT32_MAX;
+    return sscanf(text, "%lu %lu %lu", &inside, &outside, &count) == 3 && inside == 0 &&
+           count >= UINT32_MAX;
 }
 
 // The user is not root in its name space, so that executing a program would take all capabilities; ambient ones stay. The
@@ -57,7 +58,8 @@ static int keep_capabilities(struct error *e)
     if (syscall(SYS_capset, &header, data) < 0)
         return error_set(e, errno, "make capabilities inheritable");
     for (unsigned long cap = 0; cap < 64; cap++)
-        if (data[cap / 32].permitted >> (cap % 32) & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+        if (data[cap / 32].permitted >> (cap % 32) & 1 &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
             return error_set(e, errno, "keep capability %lu", cap);
     return 0;
 }
@@ -67,9 +69,10 @@ static int enter_user_namespace(struct runtime_namespaces *n, struct error *e)
     char text[64];
     unsigned uid = geteuid(), gid = getegid();
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        return error_set(e, errno,
-                         "make a user name space (the host has to allow unprivileged user name spaces: see "
-                         "user.max_user_namespaces and kernel.unprivileged_userns_clone)");
+        return error_set(
+            e, errno,
+            "make a user name space (the host has to allow unprivileged user name spaces: see "
+            "user.max_user_namespaces and kernel.unprivileged_userns_clone)");
     snprintf(text, sizeof(text), "%u %u 1", uid, uid);
     if (write_proc_file(n->proc, "self/uid_map", text) < 0)
         return error_set(e, errno, "map user %u into the user name space", uid);
@@ -123,8 +126,8 @@ static int workshop_leave(struct workshop *w, struct error *e)
 {
     int ret = 0;
     // The change of name space also changes root and working directory.
-    if (w->mounts >= 0 && (setns(w->mounts, CLONE_NEWNS) < 0 || fchdir(w->root) < 0 || chroot(".") < 0 ||
-                           (w->directory >= 0 && fchdir(w->directory) < 0)))
+    if (w->mounts >= 0 && (setns(w->mounts, CLONE_NEWNS) < 0 || fchdir(w->root) < 0 ||
+                           chroot(".") < 0 || (w->directory >= 0 && fchdir(w->directory) < 0)))
         ret = error_set(e, errno, "return to the command's mount name space");
     fd_done(&w->mounts);
     fd_done(&w->root);
@@ -137,9 +140,10 @@ static int workshop_leave(struct workshop *w, struct error *e)
 static bool is_kernel_file_system(const char *type)
 {
     static const char *const types[] = {
-        "autofs", "binder",    "binfmt_misc", "bpf",   "cgroup", "cgroup2",   "configfs",   "debugfs",    "devpts", "devtmpfs",
-        "efivarfs", "fusectl", "hugetlbfs",   "mqueue", "nfsd",  "nsfs",     "proc",       "pstore",     "resctrl", "rpc_pipefs",
-        "securityfs", "selinuxfs", "smackfs", "sysfs", "tracefs",
+        "autofs",    "binder",  "binfmt_misc", "bpf",      "cgroup",  "cgroup2",    "configfs",
+        "debugfs",   "devpts",  "devtmpfs",    "efivarfs", "fusectl", "hugetlbfs",  "mqueue",
+        "nfsd",      "nsfs",    "proc",        "pstore",   "resctrl", "rpc_pipefs", "securityfs",
+        "selinuxfs", "smackfs", "sysfs",       "tracefs",
     };
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         if (strcmp(type, types[i]) == 0)
@@ -160,7 +164,8 @@ static void decode_octal(char *text)
 {
     char *to = text;
     for (const char *p = text; *p; to++) {
-        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+        if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' &&
+            p[3] >= '0' && p[3] <= '7') {
             *to = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
             p += 4;
         } else {
@@ -220,8 +225,10 @@ static bool has_kernel_mount_beneath(const struct text_list *points, const char 
 static int cover(const struct text_list *points, struct error *e)
 {
     for (uint32_t i = 0; i < points->count; i++)
-        if (mount("caisson-cover", points->items[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                  "mode=0555,size=4k,nr_inodes=1") < 0 && errno != ENOENT)
+        if (mount("caisson-cover", points->items[i], "tmpfs",
+                  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                  "mode=0555,size=4k,nr_inodes=1") < 0 &&
+            errno != ENOENT)
             return error_set(e, errno, "cover the host's %s", points->items[i]);
     return 0;
 }
@@ -257,11 +264,13 @@ static int open_export(struct export *x, bool recursive, struct error *e)
     if (x->flags & BOOT_EXPORT_READONLY)
         attr.attr_set |= MOUNT_ATTR_RDONLY;
     if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
-        return error_set(e, errno, "set the mount flags of %s (Linux 5.12 or later is needed)", x->path);
+        return error_set(e, errno, "set the mount flags of %s (Linux 5.12 or later is needed)",
+                         x->path);
     return 0;
 }
 
-static int plan_exports(struct container *c, const struct run_options *o, struct exports *x, struct error *e)
+static int plan_exports(struct container *c, const struct run_options *o, struct exports *x,
+                        struct error *e)
 {
     x->count = 0;
     uint32_t flags = c->root_is_shared ? BOOT_EXPORT_SHARED : 0;
@@ -289,7 +298,8 @@ static bool export_is_recursive(const struct container *c, const struct exports 
     return true;
 }
 
-static int open_all(struct container *c, struct exports *x, const struct text_list *points, struct error *e)
+static int open_all(struct container *c, struct exports *x, const struct text_list *points,
+                    struct error *e)
 {
     // What has nothing to cover comes first: it may lie beneath something that will be covered.
     bool must_cover = false;
@@ -301,20 +311,24 @@ static int open_all(struct container *c, struct exports *x, const struct text_li
             if (x->items[i].fd >= 0)
                 continue;
             if (!realpath(x->items[i].path, real))
-                return error_set(e, errno, "%s %s", i ? "bind source" : "root directory", x->items[i].path);
+                return error_set(e, errno, "%s %s", i ? "bind source" : "root directory",
+                                 x->items[i].path);
             bool covers = has_kernel_mount_beneath(points, real);
             must_cover |= covers;
-            if ((pass == 1 || !covers) && open_export(&x->items[i], export_is_recursive(c, x, i), e) < 0)
+            if ((pass == 1 || !covers) &&
+                open_export(&x->items[i], export_is_recursive(c, x, i), e) < 0)
                 return -1;
         }
     }
     return 0;
 }
 
-int exports_open(struct container *c, const struct run_options *o, struct exports *x, struct error *e)
+int exports_open(struct container *c, const struct run_options *o, struct exports *x,
+                 struct error *e)
 {
     if (c->mount_count > BOOT_MAX_MOUNTS)
-        return error_set(e, 0, "%u mounts, at most %d are possible", c->mount_count, BOOT_MAX_MOUNTS);
+        return error_set(e, 0, "%u mounts, at most %d are possible", c->mount_count,
+                         BOOT_MAX_MOUNTS);
     struct text_list points = {0};
     struct workshop workshop = {-1, -1, -1};
     struct error ignored;

@@ -4,8 +4,9 @@
 
 #include "runtime/container.h"
 
-struct export {
-    int fd; // of the mount's root; O_PATH
+struct export
+{
+    int fd;         // of the mount's root; O_PATH
     uint32_t flags; // boot_export_flags
     const char *path;
 };
@@ -28,5 +29,6 @@ int runtime_namespaces_enter(struct runtime_namespaces *n, struct error *e);
 // are covered by empty read-only directories first, so that what they tell of the host is not exported with it. That
 // happens in a mount name space that the command leaves again: covered, /proc would not be fit for the kernel process to
 // mount its own.
-int exports_open(struct container *c, const struct run_options *o, struct exports *x, struct error *e);
+int exports_open(struct container *c, const struct run_options *o, struct exports *x,
+                 struct error *e);
 void exports_close(struct exports *x);

@@ -30,7 +30,8 @@ static bool numbers_fit(const char *text, uint64_t size)
         if (!fraction && (!fits || (negative && value > (uint64_t)INT64_MAX + 1)))
             return false;
         // A fraction's digits and exponent are no whole number of their own.
-        while (i < size && (strchr(".eE+-", text[i]) || (text[i] >= '0' && text[i] <= '9')) && text[i])
+        while (i < size && (strchr(".eE+-", text[i]) || (text[i] >= '0' && text[i] <= '9')) &&
+               text[i])
             i++;
         i--;
     }
@@ -53,7 +54,8 @@ int json_parse(const char *text, uint64_t size, struct json_object **ret, struct
     size_t end = json_tokener_get_parse_end(tokener);
     int failed = 0;
     if (status != json_tokener_success)
-        failed = error_set(e, 0, "is not valid JSON at byte %zu: %s", end, json_tokener_error_desc(status));
+        failed = error_set(e, 0, "is not valid JSON at byte %zu: %s", end,
+                           json_tokener_error_desc(status));
     else if (memchr(text, 0, size))
         failed = error_set(e, 0, "holds a NUL byte");
     json_tokener_free(tokener);
@@ -77,8 +79,8 @@ int json_fail(const struct json_node *n, const char *key, struct error *e, const
     return error_set(e, 0, "%s%s: %s", n->path, key, what);
 }
 
-static int get_typed(const struct json_node *n, const char *key, enum json_type type, const char *word,
-                     struct json_object **ret, struct error *e)
+static int get_typed(const struct json_node *n, const char *key, enum json_type type,
+                     const char *word, struct json_object **ret, struct error *e)
 {
     struct json_object *value = NULL;
     *ret = NULL;
@@ -94,7 +96,8 @@ static int get_typed(const struct json_node *n, const char *key, enum json_type 
     return 0;
 }
 
-int json_get_object(const struct json_node *n, const char *key, struct json_node *ret, struct error *e)
+int json_get_object(const struct json_node *n, const char *key, struct json_node *ret,
+                    struct error *e)
 {
     struct json_object *value;
     if (get_typed(n, key, json_type_object, "an object", &value, e) < 0)
@@ -104,7 +107,8 @@ int json_get_object(const struct json_node *n, const char *key, struct json_node
     return 0;
 }
 
-int json_get_array(const struct json_node *n, const char *key, struct json_node *ret, uint32_t *ret_count, struct error *e)
+int json_get_array(const struct json_node *n, const char *key, struct json_node *ret,
+                   uint32_t *ret_count, struct error *e)
 {
     struct json_object *value;
     *ret_count = 0;
@@ -146,7 +150,8 @@ int json_get_bool(const struct json_node *n, const char *key, bool *ret, struct 
     return 0;
 }
 
-int json_get_number(const struct json_node *n, const char *key, uint64_t most, uint64_t *ret, struct error *e)
+int json_get_number(const struct json_node *n, const char *key, uint64_t most, uint64_t *ret,
+                    struct error *e)
 {
     struct json_object *value;
     if (get_typed(n, key, json_type_int, "a whole number", &value, e) < 0)
@@ -156,12 +161,14 @@ int json_get_number(const struct json_node *n, const char *key, uint64_t most, u
     bool negative = json_object_get_int64(value) < 0;
     uint64_t number = json_object_get_uint64(value);
     if (negative || number > most)
-        return error_set(e, 0, "%s%s: must be a whole number from 0 to %llu", n->path, key, (unsigned long long)most);
+        return error_set(e, 0, "%s%s: must be a whole number from 0 to %llu", n->path, key,
+                         (unsigned long long)most);
     *ret = number;
     return 0;
 }
 
-int json_get_signed(const struct json_node *n, const char *key, int64_t least, int64_t most, int64_t *ret, struct error *e)
+int json_get_signed(const struct json_node *n, const char *key, int64_t least, int64_t most,
+                    int64_t *ret, struct error *e)
 {
     struct json_object *value;
     if (get_typed(n, key, json_type_int, "a whole number", &value, e) < 0)
@@ -170,13 +177,14 @@ int json_get_signed(const struct json_node *n, const char *key, int64_t least, i
         return 0;
     int64_t number = json_object_get_int64(value);
     if (number < least || number > most)
-        return error_set(e, 0, "%s%s: must be a whole number from %lld to %lld", n->path, key, (long long)least,
-                         (long long)most);
+        return error_set(e, 0, "%s%s: must be a whole number from %lld to %lld", n->path, key,
+                         (long long)least, (long long)most);
     *ret = number;
     return 0;
 }
 
-int json_item_object(const struct json_node *array, uint32_t index, struct json_node *ret, struct error *e)
+int json_item_object(const struct json_node *array, uint32_t index, struct json_node *ret,
+                     struct error *e)
 {
     ret->value = json_object_array_get_idx(array->value, index);
     snprintf(ret->path, sizeof(ret->path), "%.240s[%u].", array->path, index);
@@ -193,7 +201,8 @@ int json_item_text(const struct json_node *array, uint32_t index, const char **r
     return 0;
 }
 
-int json_item_number(const struct json_node *array, uint32_t index, uint64_t most, uint64_t *ret, struct error *e)
+int json_item_number(const struct json_node *array, uint32_t index, uint64_t most, uint64_t *ret,
+                     struct error *e)
 {
     struct json_object *value = json_object_array_get_idx(array->value, index);
     if (!value || !json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0 ||
@@ -204,8 +213,8 @@ int json_item_number(const struct json_node *array, uint32_t index, uint64_t mos
     return 0;
 }
 
-int json_get_text_list(const struct json_node *n, const char *key, struct pool *pool, struct text_list *ret,
-                       struct error *e)
+int json_get_text_list(const struct json_node *n, const char *key, struct pool *pool,
+                       struct text_list *ret, struct error *e)
 {
     struct json_node array;
     uint32_t count;

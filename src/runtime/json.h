@@ -21,17 +21,25 @@ int json_parse(const char *text, uint64_t size, struct json_object **ret, struct
 struct json_node json_root(struct json_object *value, const char *name);
 
 // Each leaves *ret as it is when the member is absent, and fails when it has another type.
-int json_get_object(const struct json_node *n, const char *key, struct json_node *ret, struct error *e);
-int json_get_array(const struct json_node *n, const char *key, struct json_node *ret, uint32_t *ret_count, struct error *e);
-int json_get_text(const struct json_node *n, const char *key, const char **ret, struct error *e); // no NUL inside
+int json_get_object(const struct json_node *n, const char *key, struct json_node *ret,
+                    struct error *e);
+int json_get_array(const struct json_node *n, const char *key, struct json_node *ret,
+                   uint32_t *ret_count, struct error *e);
+int json_get_text(const struct json_node *n, const char *key, const char **ret,
+                  struct error *e); // no NUL inside
 int json_get_bool(const struct json_node *n, const char *key, bool *ret, struct error *e);
-int json_get_number(const struct json_node *n, const char *key, uint64_t most, uint64_t *ret, struct error *e);
-int json_get_signed(const struct json_node *n, const char *key, int64_t least, int64_t most, int64_t *ret, struct error *e);
+int json_get_number(const struct json_node *n, const char *key, uint64_t most, uint64_t *ret,
+                    struct error *e);
+int json_get_signed(const struct json_node *n, const char *key, int64_t least, int64_t most,
+                    int64_t *ret, struct error *e);
 // Elements of an array.
-int json_item_object(const struct json_node *array, uint32_t index, struct json_node *ret, struct error *e);
-int json_item_text(const struct json_node *array, uint32_t index, const char **ret, struct error *e);
-int json_item_number(const struct json_node *array, uint32_t index, uint64_t most, uint64_t *ret, struct error *e);
+int json_item_object(const struct json_node *array, uint32_t index, struct json_node *ret,
+                     struct error *e);
+int json_item_text(const struct json_node *array, uint32_t index, const char **ret,
+                   struct error *e);
+int json_item_number(const struct json_node *array, uint32_t index, uint64_t most, uint64_t *ret,
+                     struct error *e);
 // An array of texts, appended to the list.
-int json_get_text_list(const struct json_node *n, const char *key, struct pool *pool, struct text_list *ret,
-                       struct error *e);
+int json_get_text_list(const struct json_node *n, const char *key, struct pool *pool,
+                       struct text_list *ret, struct error *e);
 int json_fail(const struct json_node *n, const char *key, struct error *e, const char *what);

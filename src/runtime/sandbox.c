@@ -52,8 +52,9 @@ static int open_binary(int *ret, struct error *e)
     if (fd < 0)
         fd = open(CAISSON_LIBEXECDIR "/" SANDBOX_BINARY, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(e, errno, "%s (beside the command, in ../libexec/caisson or in " CAISSON_LIBEXECDIR ")",
-                         SANDBOX_BINARY);
+        return error_set(
+            e, errno, "%s (beside the command, in ../libexec/caisson or in " CAISSON_LIBEXECDIR ")",
+            SANDBOX_BINARY);
     *ret = fd;
     return 0;
 }
@@ -66,7 +67,8 @@ static int make_pair(int fds[2], struct error *e)
 }
 
 // The memory file twice: to write, and opened read-only, which no mapping can be upgraded from.
-static int make_memory_file(const struct run_options *o, int *ret, int *ret_readonly, struct error *e)
+static int make_memory_file(const struct run_options *o, int *ret, int *ret_readonly,
+                            struct error *e)
 {
     const char *name = "memory file";
     int fd;
@@ -113,8 +115,10 @@ struct handover {
 
 static void handover_done(struct handover *h)
 {
-    int *fds[] = {&h->binary, &h->spec,   &h->log,            &h->null,          &h->memory,    &h->memory_readonly,
-                  &h->counts, &h->kernel_control, &h->gofer_control, &h->channel[0], &h->channel[1]};
+    int *fds[] = {&h->binary,     &h->spec,           &h->log,
+                  &h->null,       &h->memory,         &h->memory_readonly,
+                  &h->counts,     &h->kernel_control, &h->gofer_control,
+                  &h->channel[0], &h->channel[1]};
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         fd_done(fds[i]);
 }
@@ -156,7 +160,8 @@ static int prepare_sockets(struct sandbox *s, struct handover *h)
 // Whoever may raise hard limits does so for the roles, whose work must not fail on what the user's shell has set.
 static void raise_limits(void)
 {
-    static const int resources[] = {RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_RSS, RLIMIT_NPROC};
+    static const int resources[] = {RLIMIT_FSIZE, RLIMIT_AS,  RLIMIT_CPU,
+                                    RLIMIT_DATA,  RLIMIT_RSS, RLIMIT_NPROC};
     struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
     for (size_t i = 0; i < ARRAY_SIZE(resources); i++)
         (void)setrlimit((__rlimit_resource_t)resources[i], &all);
@@ -246,7 +251,8 @@ static void prepare_terminal(struct sandbox *s, bool stdio_is_terminal[3])
         stdio_is_terminal[i] = isatty(i);
     terminal_init(&s->terminal, s->container->terminal ? STDIN_FILENO : -1);
     uint16_t rows, cols;
-    if (terminal_size(&s->terminal, &rows, &cols) && !s->container->console_rows && !s->container->console_cols) {
+    if (terminal_size(&s->terminal, &rows, &cols) && !s->container->console_rows &&
+        !s->container->console_cols) {
         s->container->console_rows = rows;
         s->container->console_cols = cols;
     }
@@ -271,12 +277,12 @@ static int start(struct sandbox *s, struct handover *h)
         return -1;
     if (runtime_namespaces_enter(&s->namespaces, s->error) < 0)
         return -1;
-    sandbox_mark(s->result, "command", "name spaces of the command");
+    sandbox_mark(s->result, "command", "files and sockets");
     if (exports_open(s->container, s->options, &s->exports, s->error) < 0)
         return -1;
     sandbox_mark(s->result, "command", "exports");
-    if (boot_spec_write(s->container, s->options, &s->exports, s->namespaces.rootless, stdio_is_terminal, &h->spec,
-                        s->error) < 0)
+    if (boot_spec_write(s->container, s->options, &s->exports, s->namespaces.rootless,
+                        stdio_is_terminal, &h->spec, s->error) < 0)
         return -1;
     raise_limits();
     sandbox_block_signals(s);
@@ -304,8 +310,8 @@ int sandbox_exit_status(int wait_status)
     return WEXITSTATUS(wait_status);
 }
 
-int sandbox_run(struct container *c, const struct run_options *o, struct state_dir *state, struct sandbox_result *r,
-                struct error *e)
+int sandbox_run(struct container *c, const struct run_options *o, struct state_dir *state,
+                struct sandbox_result *r, struct error *e)
 {
     struct sandbox s = {
         .container = c,
@@ -331,6 +337,7 @@ int sandbox_run(struct container *c, const struct run_options *o, struct state_d
     terminal_restore(&s.terminal);
     end_role(&s.kernel);
     end_role(&s.gofer);
+    sandbox_mark(r, "command", "file proxy gone");
     fd_done(&s.kernel_control);
     fd_done(&s.gofer_control);
     fd_done(&s.signals);

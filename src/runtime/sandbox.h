@@ -26,8 +26,8 @@ void sandbox_mark(struct sandbox_result *r, const char *who, const char *text);
 
 // Runs the container to its end. *state is where its processes are noted, or NULL. Returns 0 when the sandbox was started
 // (r says how it ended), -1 when it was not; either way nothing of it is left.
-int sandbox_run(struct container *c, const struct run_options *o, struct state_dir *state, struct sandbox_result *r,
-                struct error *e);
+int sandbox_run(struct container *c, const struct run_options *o, struct state_dir *state,
+                struct sandbox_result *r, struct error *e);
 
 // 128 + n for a signal.
 int sandbox_exit_status(int wait_status);

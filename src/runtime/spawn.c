@@ -18,7 +18,8 @@ enum { SPAWN_STACK = 64 * 1024 };
 
 void spawn_init(struct spawn *s, const char *role, int binary, uint64_t clone_flags)
 {
-    *s = (struct spawn){.role = role, .binary = binary, .clone_flags = clone_flags, .pid = -1, .pidfd = -1};
+    *s = (struct spawn){
+        .role = role, .binary = binary, .clone_flags = clone_flags, .pid = -1, .pidfd = -1};
     for (int i = 0; i < SPAWN_MAX_FDS; i++)
         s->fds[i] = -1;
 }
@@ -39,7 +40,8 @@ static long arrange_descriptors(const struct spawn *s, int *ret_binary)
     for (int i = 0; i < s->fd_count && ret >= 0; i++) {
         lifted[i] = -1;
         if (s->fds[i] >= 0)
-            ret = lifted[i] = (int)host_syscall3(SYS_fcntl, s->fds[i], F_DUPFD_CLOEXEC, s->fd_count);
+            ret = lifted[i] =
+                (int)host_syscall3(SYS_fcntl, s->fds[i], F_DUPFD_CLOEXEC, s->fd_count);
     }
     for (int i = 0; i < s->fd_count && ret >= 0; i++) {
         if (lifted[i] >= 0)
@@ -81,7 +83,8 @@ static int spawn_child(void *arg)
 
 int spawn_start(struct spawn *s, struct error *e)
 {
-    s->stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    s->stack = mmap(NULL, SPAWN_STACK, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (s->stack == MAP_FAILED) {
         s->stack = NULL;
         return error_set(e, errno, "map a stack");
@@ -89,10 +92,11 @@ int spawn_start(struct spawn *s, struct error *e)
     int flags = (int)(uint32_t)(s->clone_flags | CLONE_VM | CLONE_PIDFD | SIGCHLD);
     s->pid = clone(spawn_child, s->stack + SPAWN_STACK, flags, s, &s->pidfd);
     if (s->pid < 0)
-        return error_set(e, errno, "start the sandbox's %s process%s", s->role,
-                         errno == EPERM || errno == ENOSPC || errno == EINVAL
-                             ? " (user and PID name spaces have to be allowed: see user.max_user_namespaces)"
-                             : "");
+        return error_set(
+            e, errno, "start the sandbox's %s process%s", s->role,
+            errno == EPERM || errno == ENOSPC || errno == EINVAL
+                ? " (user and PID name spaces have to be allowed: see user.max_user_namespaces)"
+                : "");
     return 0;
 }
 

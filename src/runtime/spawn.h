@@ -7,16 +7,17 @@
 enum { SPAWN_MAX_FDS = BOOT_FD_EXPORTS + BOOT_MAX_EXPORTS };
 
 struct spawn {
-    const char *role;        // the role's name, its only argument
-    int binary;              // caisson-sandbox, opened
-    uint64_t clone_flags;    // CLONE_NEW*
-    int fds[SPAWN_MAX_FDS];  // descriptor to pass, by the number that it gets there; -1: none
+    const char *role;       // the role's name, its only argument
+    int binary;             // caisson-sandbox, opened
+    uint64_t clone_flags;   // CLONE_NEW*
+    int fds[SPAWN_MAX_FDS]; // descriptor to pass, by the number that it gets there; -1: none
     int fd_count;
-    bool waits_for_mapping;  // until spawn_release(): a program executed without a mapped user has no capability
+    bool
+        waits_for_mapping; // until spawn_release(): a program executed without a mapped user has no capability
     // Results.
     int pid, pidfd;
     _Atomic uint32_t mapped; // futex word of spawn_release()
-    _Atomic int error; // errno of a child that could not execute the binary
+    _Atomic int error;       // errno of a child that could not execute the binary
     char *stack;
 };
 

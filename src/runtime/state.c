@@ -12,9 +12,9 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define STATE_FILE "state.json"
+#define STATE_FILE      "state.json"
 #define STATE_TEMPORARY "state.json.new"
-#define STATE_SOCKET "control.sock"
+#define STATE_SOCKET    "control.sock"
 enum { STATE_FILE_MAX = 1 << 20 };
 
 const char *container_status_name(enum container_status status)
@@ -29,10 +29,11 @@ int state_check_id(const char *id, struct error *e)
     if (!size || size > 1024)
         return error_set(e, 0, "container id: 1 to 1024 characters are needed, not %zu", size);
     for (const char *p = id; *p; p++) {
-        bool fits = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-                    strchr("_+.-", *p);
+        bool fits = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                    (*p >= '0' && *p <= '9') || strchr("_+.-", *p);
         if (!fits)
-            return error_set(e, 0, "container id has a character other than letters, digits and _+.-");
+            return error_set(e, 0,
+                             "container id has a character other than letters, digits and _+.-");
     }
     if (strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
         return error_set(e, 0, "container id \"%s\" is not possible", id);
@@ -85,8 +86,9 @@ static int open_root(const struct run_options *o, bool make, int *ret, struct er
     // Whoever can write there can name processes for us to kill.
     if (fstat(fd, &st) < 0 || (st.st_uid != geteuid() && st.st_uid != 0) || st.st_mode & 0022) {
         close(fd);
-        return error_set(e, EPERM, "state directory %s must belong to the caller and be writable by nobody else",
-                         o->state_root);
+        return error_set(
+            e, EPERM, "state directory %s must belong to the caller and be writable by nobody else",
+            o->state_root);
     }
     *ret = fd;
     return 0;
@@ -103,7 +105,8 @@ static int open_locked(struct state_dir *d, struct error *e)
         struct stat mine, named;
         if (flock(d->dir, LOCK_EX) < 0)
             return error_set(e, errno, "lock the state of container %s", d->id);
-        if (fstat(d->dir, &mine) == 0 && fstatat(d->root, d->id, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (fstat(d->dir, &mine) == 0 &&
+            fstatat(d->root, d->id, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
             mine.st_ino == named.st_ino && mine.st_dev == named.st_dev)
             return 0;
         fd_done(&d->dir);
@@ -111,7 +114,8 @@ static int open_locked(struct state_dir *d, struct error *e)
     return error_set(e, EAGAIN, "lock the state of container %s", d->id);
 }
 
-static int state_begin(const struct run_options *o, const char *id, bool make, struct state_dir *d, struct error *e)
+static int state_begin(const struct run_options *o, const char *id, bool make, struct state_dir *d,
+                       struct error *e)
 {
     *d = (struct state_dir){.root = -1, .dir = -1, .sync = !o->state_root_is_default};
     if (state_check_id(id, e) < 0)
@@ -215,7 +219,8 @@ int state_save(const struct state_dir *d, const struct container *c, int pid, st
 
     size_t size;
     const char *text = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &size);
-    int fd = openat(d->dir, STATE_TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(d->dir, STATE_TEMPORARY, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+                    0600);
     int ret = fd < 0 ? -1 : write_whole(fd, text, size);
     if (ret == 0 && d->sync)
         ret = fsync(fd);
@@ -231,14 +236,16 @@ int state_save(const struct state_dir *d, const struct container *c, int pid, st
     return ret;
 }
 
-static int read_state(const struct json_node *n, struct pool *pool, struct container_state *s, struct error *e)
+static int read_state(const struct json_node *n, struct pool *pool, struct container_state *s,
+                      struct error *e)
 {
     uint64_t pid = 0, owner = 0;
     const char *annotations = NULL, *bundle = "", *rootfs = "", *created = "";
     if (json_get_number(n, "pid", INT32_MAX, &pid, e) < 0 ||
         json_get_number(n, "pidStart", UINT64_MAX, &s->pid_start, e) < 0 ||
-        json_get_number(n, "owner", UINT32_MAX, &owner, e) < 0 || json_get_text(n, "bundle", &bundle, e) < 0 ||
-        json_get_text(n, "rootfs", &rootfs, e) < 0 || json_get_text(n, "created", &created, e) < 0 ||
+        json_get_number(n, "owner", UINT32_MAX, &owner, e) < 0 ||
+        json_get_text(n, "bundle", &bundle, e) < 0 || json_get_text(n, "rootfs", &rootfs, e) < 0 ||
+        json_get_text(n, "created", &created, e) < 0 ||
         json_get_text(n, "annotations", &annotations, e) < 0)
         return -1;
     s->pid = (int)pid;
@@ -250,13 +257,16 @@ static int read_state(const struct json_node *n, struct pool *pool, struct conta
     return 0;
 }
 
-int state_load(const struct state_dir *d, struct pool *pool, struct container_state *s, struct error *e)
+int state_load(const struct state_dir *d, struct pool *pool, struct container_state *s,
+               struct error *e)
 {
     *s = (struct container_state){0};
     int FD_AUTO fd = openat(d->dir, STATE_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return error_set(e, errno, "container %s was begun and not finished (delete --force removes it): open " STATE_FILE,
-                         d->id);
+        return error_set(
+            e, errno,
+            "container %s was begun and not finished (delete --force removes it): open " STATE_FILE,
+            d->id);
     char *text;
     uint64_t size;
     struct json_object *object = NULL;
@@ -296,7 +306,8 @@ int state_remove(struct state_dir *d, struct error *e)
     return 0;
 }
 
-int state_list(const struct run_options *o, struct pool *pool, struct text_list *ret, struct error *e)
+int state_list(const struct run_options *o, struct pool *pool, struct text_list *ret,
+               struct error *e)
 {
     int root;
     if (open_root(o, false, &root, e) < 0)
@@ -320,7 +331,8 @@ int state_list(const struct run_options *o, struct pool *pool, struct text_list 
 static void socket_address(const struct state_dir *d, struct sockaddr_un *address)
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/" STATE_SOCKET, d->dir);
+    snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/" STATE_SOCKET,
+             d->dir);
 }
 
 int state_listen(const struct state_dir *d, int *ret, struct error *e)
@@ -328,7 +340,8 @@ int state_listen(const struct state_dir *d, int *ret, struct error *e)
     struct sockaddr_un address;
     socket_address(d, &address);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 16) < 0) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, 16) < 0) {
         error_set(e, errno, "make the control socket of container %s", d->id);
         fd_done(&fd);
         return -1;

@@ -19,7 +19,8 @@ enum container_status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_
 struct container_state {
     enum container_status status; // as of reading: computed from the processes
     int pid;                      // kernel process, as the caller sees it; 0 once it is gone
-    uint64_t pid_start;           // its start time in clock ticks since boot: with the pid it names one process for ever
+    uint64_t
+        pid_start; // its start time in clock ticks since boot: with the pid it names one process for ever
     char *bundle, *rootfs, *created, *annotations; // annotations: JSON text or NULL
     uint32_t owner;
 };
@@ -32,18 +33,21 @@ int state_check_id(const char *id, struct error *e);
 char *state_default_root(struct pool *pool);
 
 // Makes the directory and locks it. An existing id is an error.
-int state_create(const struct run_options *o, const char *id, struct state_dir *ret, struct error *e);
+int state_create(const struct run_options *o, const char *id, struct state_dir *ret,
+                 struct error *e);
 // Opens and locks an existing one. Sets e->number to ENOENT when there is none.
 int state_open(const struct run_options *o, const char *id, struct state_dir *ret, struct error *e);
 int state_save(const struct state_dir *d, const struct container *c, int pid, struct error *e);
-int state_load(const struct state_dir *d, struct pool *pool, struct container_state *ret, struct error *e);
+int state_load(const struct state_dir *d, struct pool *pool, struct container_state *ret,
+               struct error *e);
 void state_unlock(const struct state_dir *d);
 // Removes directory and contents, under the lock, unless that has happened already.
 int state_remove(struct state_dir *d, struct error *e);
 void state_close(struct state_dir *d);
 
 // Names of all containers, in the pool.
-int state_list(const struct run_options *o, struct pool *pool, struct text_list *ret, struct error *e);
+int state_list(const struct run_options *o, struct pool *pool, struct text_list *ret,
+               struct error *e);
 
 // The command's socket: made by it, and connected to by others.
 int state_listen(const struct state_dir *d, int *ret, struct error *e);

@@ -246,11 +246,14 @@ static void role_died(struct supervision *v, struct spawn *role, int status)
     if (error)
         snprintf(text, sizeof(text), "execute caisson-sandbox as the sandbox's %s", role->role);
     else if (WIFSIGNALED(status))
-        snprintf(text, sizeof(text), "the sandbox's %s process was killed by signal %d (%s)%s", role->role,
-                 WTERMSIG(status), strsignal(WTERMSIG(status)),
-                 WTERMSIG(status) == SIGSYS ? ": it made a host call that its filter refuses (--debug tells which)" : "");
+        snprintf(text, sizeof(text), "the sandbox's %s process was killed by signal %d (%s)%s",
+                 role->role, WTERMSIG(status), strsignal(WTERMSIG(status)),
+                 WTERMSIG(status) == SIGSYS
+                     ? ": it made a host call that its filter refuses (--debug tells which)"
+                     : "");
     else
-        snprintf(text, sizeof(text), "the sandbox's %s process ended with status %d without saying why", role->role,
+        snprintf(text, sizeof(text),
+                 "the sandbox's %s process ended with status %d without saying why", role->role,
                  WEXITSTATUS(status));
     give_up(v, error || WIFEXITED(status) ? 125 : 128 + WTERMSIG(status), error, text);
 }
@@ -277,8 +280,12 @@ static bool reap(struct supervision *v, struct spawn *role)
 static nfds_t fill_poll(const struct supervision *v, struct pollfd *fds)
 {
     const struct sandbox *s = v->s;
-    const int fixed[] = {s->signals, s->kernel_control, s->gofer_control,
-                         s->kernel.pidfd, s->gofer.pid > 0 ? s->gofer.pidfd : -1, s->listener};
+    const int fixed[] = {s->signals,
+                         s->kernel_control,
+                         s->gofer_control,
+                         s->kernel.pidfd,
+                         s->gofer.pid > 0 ? s->gofer.pidfd : -1,
+                         s->listener};
     nfds_t count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         fds[count++] = (struct pollfd){.fd = fixed[i], .events = POLLIN};
@@ -300,7 +307,8 @@ void sandbox_supervise(struct sandbox *s)
         if (n < 0 && errno != EINTR)
             give_up(&v, 125, errno, "wait for the sandbox");
         if (n == 0) {
-            give_up(&v, 125, 0, "the sandbox's file proxy ended, and its kernel process did not follow");
+            give_up(&v, 125, 0,
+                    "the sandbox's file proxy ended, and its kernel process did not follow");
             spawn_kill(&s->kernel);
         }
         if (n <= 0)

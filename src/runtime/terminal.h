@@ -5,8 +5,8 @@
 #include <termios.h>
 
 struct terminal {
-    int fd;     // -1: none, nothing below has an effect
-    bool raw;   // we changed it
+    int fd;   // -1: none, nothing below has an effect
+    bool raw; // we changed it
     struct termios saved;
 };
 

@@ -72,7 +72,8 @@ void text_list_add(struct pool *p, struct text_list *list, const char *text)
     list->items[list->count++] = pool_strdup(p, text);
 }
 
-int read_whole(struct pool *p, int fd, uint64_t most, char **ret, uint64_t *ret_size, struct error *e)
+int read_whole(struct pool *p, int fd, uint64_t most, char **ret, uint64_t *ret_size,
+               struct error *e)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)

@@ -38,7 +38,8 @@ static inline int fd_take(int *fd)
 }
 
 // Reads a regular file of at most `most` bytes into the pool, with a NUL behind it.
-int read_whole(struct pool *p, int fd, uint64_t most, char **ret, uint64_t *ret_size, struct error *e);
+int read_whole(struct pool *p, int fd, uint64_t most, char **ret, uint64_t *ret_size,
+               struct error *e);
 int write_whole(int fd, const void *data, size_t size); // 0 or -1 with errno
 
 // A whole number in decimal that is at most `most`.

@@ -67,15 +67,16 @@ static bool parse_groups(struct reader *r, struct boot_spec *s)
 
 static bool parse_identity(struct reader *r, struct boot_spec *s)
 {
-    return take(r, &s->uid, 4) && take(r, &s->gid, 4) && take(r, &s->umask, 4) && take(r, &s->oom_score_adj, 4) &&
-           s->uid != UINT32_MAX && s->gid != UINT32_MAX && s->umask <= 0777 && s->oom_score_adj >= -1000 &&
-           s->oom_score_adj <= 1000;
+    return take(r, &s->uid, 4) && take(r, &s->gid, 4) && take(r, &s->umask, 4) &&
+           take(r, &s->oom_score_adj, 4) && s->uid != UINT32_MAX && s->gid != UINT32_MAX &&
+           s->umask <= 0777 && s->oom_score_adj >= -1000 && s->oom_score_adj <= 1000;
 }
 
 static bool parse_capabilities(struct reader *r, struct boot_spec *s)
 {
-    return take(r, &s->cap_bounding, 8) && take(r, &s->cap_effective, 8) && take(r, &s->cap_inheritable, 8) &&
-           take(r, &s->cap_permitted, 8) && take(r, &s->cap_ambient, 8);
+    return take(r, &s->cap_bounding, 8) && take(r, &s->cap_effective, 8) &&
+           take(r, &s->cap_inheritable, 8) && take(r, &s->cap_permitted, 8) &&
+           take(r, &s->cap_ambient, 8);
 }
 
 static bool parse_rlimit(struct reader *r, struct boot_spec *s)
@@ -108,10 +109,11 @@ static bool parse_mount(struct reader *r, struct boot_spec *s)
     if (s->mount_count == BOOT_MAX_MOUNTS)
         return false;
     struct boot_mount *m = &s->mounts[s->mount_count];
-    if (!take_flagged_id(r, &m->type, &m->export_id) || !take(r, &m->flags, 8) || !take_text(r, &m->target) ||
-        !take_text(r, &m->source) || !take_text(r, &m->options))
+    if (!take_flagged_id(r, &m->type, &m->export_id) || !take(r, &m->flags, 8) ||
+        !take_text(r, &m->target) || !take_text(r, &m->source) || !take_text(r, &m->options))
         return false;
-    if (m->type >= BOOT_MOUNT_TYPE_COUNT || m->target[0] != '/' || (m->type != BOOT_MOUNT_BIND && m->export_id))
+    if (m->type >= BOOT_MOUNT_TYPE_COUNT || m->target[0] != '/' ||
+        (m->type != BOOT_MOUNT_BIND && m->export_id))
         return false;
     s->mount_count++;
     return true;
@@ -120,7 +122,8 @@ static bool parse_mount(struct reader *r, struct boot_spec *s)
 static bool parse_stdio(struct reader *r, struct boot_spec *s)
 {
     uint32_t terminals;
-    if (!take(r, &terminals, 4) || !take(r, &s->console_rows, 2) || !take(r, &s->console_cols, 2) || terminals > 7)
+    if (!take(r, &terminals, 4) || !take(r, &s->console_rows, 2) || !take(r, &s->console_cols, 2) ||
+        terminals > 7)
         return false;
     for (int i = 0; i < 3; i++)
         s->stdio_is_terminal[i] = terminals >> i & 1;
@@ -137,7 +140,8 @@ static bool parse_record(uint16_t tag, struct reader *r, struct boot_spec *s)
 {
     switch (tag) {
     case BOOT_TAG_FLAGS:
-        return take(r, &s->flags, 4) && take(r, &s->tasks_max, 4) && !(s->flags & ~(uint32_t)BOOT_FLAGS_ALL);
+        return take(r, &s->flags, 4) && take(r, &s->tasks_max, 4) &&
+               !(s->flags & ~(uint32_t)BOOT_FLAGS_ALL);
     case BOOT_TAG_ID:
         return take_text(r, &s->id) && s->id[0];
     case BOOT_TAG_HOSTNAME:
@@ -215,7 +219,8 @@ static const char *check_whole(const struct boot_spec *s, uint64_t seen)
     for (uint16_t tag = 1; tag < BOOT_TAG_COUNT; tag++)
         if (BOOT_TAGS_REQUIRED >> tag & 1 && !(seen >> tag & 1))
             return tag_names[tag];
-    if (s->root_export >= s->export_count || !(s->exports[s->root_export].flags & BOOT_EXPORT_DIRECTORY))
+    if (s->root_export >= s->export_count ||
+        !(s->exports[s->root_export].flags & BOOT_EXPORT_DIRECTORY))
         return "root";
     for (uint32_t i = 0; i < s->mount_count; i++)
         if (s->mounts[i].type == BOOT_MOUNT_BIND && s->mounts[i].export_id >= s->export_count)
@@ -232,19 +237,22 @@ int boot_spec_parse(const void *data, uint64_t size, struct boot_spec *out, cons
     *what = "header";
     if (size > BOOT_MAX_SIZE)
         return -E2BIG;
-    if ((uintptr_t)data % 8 || !take(&block, &header, sizeof(header)) || header.magic != BOOT_MAGIC ||
-        header.version != BOOT_VERSION || header.size != size || size % 8)
+    if ((uintptr_t)data % 8 || !take(&block, &header, sizeof(header)) ||
+        header.magic != BOOT_MAGIC || header.version != BOOT_VERSION || header.size != size ||
+        size % 8)
         return -EINVAL;
 
     uint64_t seen = 0;
     while (block.at < block.end) {
         struct boot_record record;
         *what = "record";
-        if (!take(&block, &record, sizeof(record)) || record.zero || !record.tag || record.tag >= BOOT_TAG_COUNT)
+        if (!take(&block, &record, sizeof(record)) || record.zero || !record.tag ||
+            record.tag >= BOOT_TAG_COUNT)
             return -EINVAL;
         *what = tag_names[record.tag];
         uint64_t padded = ((uint64_t)record.size + 7) & ~7ull;
-        if (padded > (uint64_t)(block.end - block.at) || (seen >> record.tag & 1 && !may_repeat(record.tag)))
+        if (padded > (uint64_t)(block.end - block.at) ||
+            (seen >> record.tag & 1 && !may_repeat(record.tag)))
             return -EINVAL;
         struct reader payload = {block.at, block.at + record.size};
         block.at += padded;

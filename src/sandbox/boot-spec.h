@@ -17,29 +17,34 @@ enum boot_fd {
     BOOT_FD_STDIN = 0,
     BOOT_FD_STDOUT = 1,
     BOOT_FD_STDERR = 2,
-    BOOT_FD_SPEC = 3,       // this block, a sealed memory file
-    BOOT_FD_CONTROL = 4,    // SEQPACKET socket to the command; its end means that the sandbox has to end
-    BOOT_FD_GOFER = 5,      // SEQPACKET socket between kernel and gofer
-    BOOT_FD_LOG = 6,        // debug log, append mode, or /dev/null
-    BOOT_FD_PROCFS = 7,     // kernel: procfs of its own PID namespace, put there by jail_enter_root(); may be closed
-    BOOT_FD_MEMORY = 8,     // kernel: the memory file, read-write, empty
-    BOOT_FD_MEMORY_RO = 9,  // kernel: the same file opened read-only
-    BOOT_FD_COUNTS = 10,    // kernel: --debug-counts file, only with BOOT_DEBUG_COUNTS
+    BOOT_FD_SPEC = 3, // this block, a sealed memory file
+    BOOT_FD_CONTROL =
+        4,             // SEQPACKET socket to the command; its end means that the sandbox has to end
+    BOOT_FD_GOFER = 5, // SEQPACKET socket between kernel and gofer
+    BOOT_FD_LOG = 6,   // debug log, append mode, or /dev/null
+    BOOT_FD_PROCFS =
+        7, // kernel: procfs of its own PID namespace, put there by jail_enter_root(); may be closed
+    BOOT_FD_MEMORY = 8,    // kernel: the memory file, read-write, empty
+    BOOT_FD_MEMORY_RO = 9, // kernel: the same file opened read-only
+    BOOT_FD_COUNTS = 10,   // kernel: --debug-counts file, only with BOOT_DEBUG_COUNTS
     BOOT_FD_KERNEL_END = 11,
-    BOOT_FD_EXPORTS = 10,   // gofer: one descriptor for each export, in the order of boot_spec.exports
+    BOOT_FD_EXPORTS =
+        10, // gofer: one descriptor for each export, in the order of boot_spec.exports
 };
 
 enum boot_limits {
-    BOOT_MAX_SIZE = 8 << 20, // of the whole block: arguments and environment are limited by Linux to 6 MiB
+    BOOT_MAX_SIZE =
+        8 << 20, // of the whole block: arguments and environment are limited by Linux to 6 MiB
     BOOT_MAX_EXPORTS = 256,
     BOOT_MAX_MOUNTS = 256,
     BOOT_MAX_GROUPS = 65536,
-    BOOT_MAX_RLIMIT = 16,    // RLIMIT_ numbers 0 to 15
+    BOOT_MAX_RLIMIT = 16, // RLIMIT_ numbers 0 to 15
     BOOT_MAX_STRINGS = 1 << 20,
 };
 
 enum boot_flags {
-    BOOT_DEBUG = 1 << 0,           // debug log lines, start times; a host call off the list traps and is logged
+    BOOT_DEBUG =
+        1 << 0, // debug log lines, start times; a host call off the list traps and is logged
     BOOT_STRACE = 1 << 1,          // log every guest call
     BOOT_NO_PATCHING = 1 << 2,     // never patch call sites
     BOOT_NO_SPIN = 1 << 3,         // never spin for a hand-off
@@ -47,7 +52,7 @@ enum boot_flags {
     BOOT_DEBUG_COUNTS = 1 << 5,    // write counters to BOOT_FD_COUNTS at the end
     BOOT_LOG_JSON = 1 << 6,        // log lines are JSON objects
     BOOT_ROOTLESS = 1 << 7,        // the user namespace maps the caller, not an unused id
-    BOOT_TERMINAL = 1 << 8,        // the first process leads a session whose terminal is descriptor 0
+    BOOT_TERMINAL = 1 << 8, // the first process leads a session whose terminal is descriptor 0
     BOOT_NO_NEW_PRIVS = 1 << 9,
     BOOT_ROOT_READONLY = 1 << 10,  // the guest's root mount is read-only
     BOOT_NEW_TASK_LIMIT = 1 << 11, // tasks_max is set
@@ -57,13 +62,16 @@ enum boot_flags {
 enum boot_overlay {
     BOOT_OVERLAY_NONE = 0,   // the guest writes to the exported root itself
     BOOT_OVERLAY_MEMORY = 1, // upper layer in the memory file, a memfd
-    BOOT_OVERLAY_DIR = 2,    // the same; the memory file is an unnamed file in a directory of the user's choice
+    BOOT_OVERLAY_DIR =
+        2, // the same; the memory file is an unnamed file in a directory of the user's choice
 };
 
 enum boot_export_flags {
-    BOOT_EXPORT_READONLY = 1 << 0,  // the mount is read-only on the host side, too
-    BOOT_EXPORT_SHARED = 1 << 1,    // others change it while the sandbox runs: names have to be asked for again
-    BOOT_EXPORT_DIRECTORY = 1 << 2, // otherwise one file (regular, or a character device, FIFO, socket)
+    BOOT_EXPORT_READONLY = 1 << 0, // the mount is read-only on the host side, too
+    BOOT_EXPORT_SHARED =
+        1 << 1, // others change it while the sandbox runs: names have to be asked for again
+    BOOT_EXPORT_DIRECTORY =
+        1 << 2, // otherwise one file (regular, or a character device, FIFO, socket)
     BOOT_EXPORT_FLAGS_ALL = (1 << 3) - 1,
 };
 
@@ -87,18 +95,18 @@ struct boot_strings {
 };
 
 struct boot_export {
-    uint32_t id;    // index in exports, and what a mount's source names
-    uint32_t flags; // boot_export_flags
+    uint32_t id;      // index in exports, and what a mount's source names
+    uint32_t flags;   // boot_export_flags
     const char *path; // where it lies on the host: for messages and mountinfo only
 };
 
 struct boot_mount {
-    uint32_t type;         // boot_mount_type
-    uint32_t export_id;    // BOOT_MOUNT_BIND: source; otherwise 0
-    uint64_t flags;        // MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME, MS_RELATIME, ...
-    const char *target;    // absolute, inside the guest's root; made there if it is missing
-    const char *source;    // text that /proc/mounts shows
-    const char *options;   // what is left for the file system: "size=65536k,mode=755", never NULL
+    uint32_t type;       // boot_mount_type
+    uint32_t export_id;  // BOOT_MOUNT_BIND: source; otherwise 0
+    uint64_t flags;      // MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME, MS_RELATIME, ...
+    const char *target;  // absolute, inside the guest's root; made there if it is missing
+    const char *source;  // text that /proc/mounts shows
+    const char *options; // what is left for the file system: "size=65536k,mode=755", never NULL
 };
 
 struct boot_rlimit {
@@ -131,8 +139,9 @@ struct boot_spec {
     bool stdio_is_terminal[3];
     uint16_t console_rows, console_cols; // 0: unknown
     uint64_t memory_limit;               // largest size in bytes of the memory file; 0: none
-    uint8_t seed[32];                    // for the first random state; the kernel adds its own getrandom
-    uint64_t start_time;                 // CLOCK_MONOTONIC in ns when the command began, for the table of start times
+    uint8_t seed[32]; // for the first random state; the kernel adds its own getrandom
+    uint64_t
+        start_time; // CLOCK_MONOTONIC in ns when the command began, for the table of start times
 };
 
 // Parses the block. *out points into it: the mapping has to stay. On failure returns -EINVAL (-E2BIG for a count above

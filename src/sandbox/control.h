@@ -12,19 +12,23 @@
 
 enum control_type {
     // command -> role
-    CONTROL_GO = 1,     // the user namespace is mapped: go on; a: host uid, b: host gid that 0 is mapped to
+    CONTROL_GO =
+        1, // the user namespace is mapped: go on; a: host uid, b: host gid that 0 is mapped to
     CONTROL_SIGNAL = 2, // a: signal for the first process; b: 1 for every process
-    CONTROL_WINCH = 3,  // a: rows, b: columns: the terminal on the standard descriptors has changed its size
-    CONTROL_CONT = 4,   // the command was continued after STOPPED: SIGCONT to the job that stopped
+    CONTROL_WINCH =
+        3, // a: rows, b: columns: the terminal on the standard descriptors has changed its size
+    CONTROL_CONT = 4, // the command was continued after STOPPED: SIGCONT to the job that stopped
 
     // role -> command
     CONTROL_READY = 64,       // kernel: the first program runs
     CONTROL_EXEC_FAILED = 65, // kernel: a: errno, text: what; the sandbox ends
-    CONTROL_FAILED = 66,      // either role: could not start or had to give up; a: errno, text: what and why
-    CONTROL_EXIT = 67,        // kernel: a: wait status of the first process, as wait4 gives it
-    CONTROL_STOPPED = 68,     // kernel: the first process is stopped; a: signal
-    CONTROL_CONTINUED = 69,   // kernel: it goes on
-    CONTROL_MARK = 70,        // either role, only with --debug: c: CLOCK_MONOTONIC in ns, text: what has just been done
+    CONTROL_FAILED =
+        66, // either role: could not start or had to give up; a: errno, text: what and why
+    CONTROL_EXIT = 67,      // kernel: a: wait status of the first process, as wait4 gives it
+    CONTROL_STOPPED = 68,   // kernel: the first process is stopped; a: signal
+    CONTROL_CONTINUED = 69, // kernel: it goes on
+    CONTROL_MARK =
+        70, // either role, only with --debug: c: CLOCK_MONOTONIC in ns, text: what has just been done
 };
 
 enum { CONTROL_TEXT_SIZE = 232 };

@@ -85,8 +85,10 @@ static int jail_make_root(void)
     if (fs < 0)
         return -errno;
     int root = -1;
-    if (fs_set(fs, "mode", "0555") == 0 && fs_set(fs, "size", "4k") == 0 && fs_set(fs, "nr_inodes", "1") == 0)
-        root = fs_mount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (fs_set(fs, "mode", "0555") == 0 && fs_set(fs, "size", "4k") == 0 &&
+        fs_set(fs, "nr_inodes", "1") == 0)
+        root = fs_mount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                MOUNT_ATTR_NOEXEC);
     int ret = root < 0 ? -errno : root;
     close(fs);
     return ret;
@@ -101,7 +103,9 @@ static int jail_pivot(struct jail *j, int root)
     // The same directory as new root and as place of the old one: the old root ends up mounted over the new one, and is
     // taken away from there.
     if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-        return jail_fail(j, "change to the empty root (the host's root must not be its initial RAM disk)", -errno);
+        return jail_fail(
+            j, "change to the empty root (the host's root must not be its initial RAM disk)",
+            -errno);
     if (umount2(".", MNT_DETACH) < 0)
         return jail_fail(j, "detach the old root", -errno);
     if (chdir("/") < 0)

@@ -94,8 +94,9 @@ static int jail_open_limit(struct jail *j, int resource, uint64_t most, uint64_t
 
 int jail_reset_limits(struct jail *j)
 {
-    static const int opened[] = {RLIMIT_FSIZE, RLIMIT_AS,      RLIMIT_CPU,     RLIMIT_DATA,      RLIMIT_RSS,
-                                 RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_LOCKS,   RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE};
+    static const int opened[] = {RLIMIT_FSIZE,      RLIMIT_AS,      RLIMIT_CPU,     RLIMIT_DATA,
+                                 RLIMIT_RSS,        RLIMIT_NPROC,   RLIMIT_MEMLOCK, RLIMIT_LOCKS,
+                                 RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE};
     uint64_t value;
     for (size_t i = 0; i < ARRAY_SIZE(opened); i++) {
         int ret = jail_open_limit(j, opened[i], RLIM_INFINITY, &value);
@@ -189,7 +190,8 @@ static uint64_t landlock_export_access(uint32_t flags, uint64_t all)
 {
     uint64_t access = LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR;
     if (!(flags & BOOT_EXPORT_READONLY))
-        access = all & ~(uint64_t)(LANDLOCK_FS_EXECUTE | LANDLOCK_FS_MAKE_CHAR | LANDLOCK_FS_MAKE_BLOCK);
+        access =
+            all & ~(uint64_t)(LANDLOCK_FS_EXECUTE | LANDLOCK_FS_MAKE_CHAR | LANDLOCK_FS_MAKE_BLOCK);
     if (!(flags & BOOT_EXPORT_DIRECTORY))
         access &= LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE | (all & LANDLOCK_FS_TRUNCATE);
     return access;
@@ -204,7 +206,8 @@ static int landlock_allow(int ruleset, int directory, uint64_t access)
 static int landlock_allow_exports(struct jail *j, int ruleset, uint64_t all)
 {
     for (uint32_t i = 0; i < j->spec->export_count; i++) {
-        int ret = landlock_allow(ruleset, BOOT_FD_EXPORTS + (int)i, landlock_export_access(j->spec->exports[i].flags, all));
+        int ret = landlock_allow(ruleset, BOOT_FD_EXPORTS + (int)i,
+                                 landlock_export_access(j->spec->exports[i].flags, all));
         if (ret < 0)
             return ret;
     }
@@ -216,7 +219,8 @@ static int landlock_allow_procfs(struct jail *j, int ruleset)
 {
     if (!j->has_procfs)
         return 0;
-    return landlock_allow(ruleset, BOOT_FD_PROCFS, LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR | LANDLOCK_FS_WRITE_FILE);
+    return landlock_allow(ruleset, BOOT_FD_PROCFS,
+                          LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR | LANDLOCK_FS_WRITE_FILE);
 }
 
 int jail_restrict_files(struct jail *j)
@@ -269,8 +273,9 @@ int jail_install_filter(enum jail_filter which, bool trap)
 int jail_enter(struct jail *j)
 {
     static int (*const steps[])(struct jail *) = {
-        jail_wait_for_go,           jail_enter_root,     jail_become_nobody, jail_reset_limits, jail_close_descriptors,
-        jail_grow_descriptor_table, jail_restrict_files,
+        jail_wait_for_go,    jail_enter_root,        jail_become_nobody,
+        jail_reset_limits,   jail_close_descriptors, jail_grow_descriptor_table,
+        jail_restrict_files,
     };
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
         int ret = steps[i](j);

@@ -31,10 +31,10 @@ enum jail_filter { JAIL_FILTER_KERNEL, JAIL_FILTER_GOFER };
 struct jail {
     enum jail_role role;
     const struct boot_spec *spec;
-    const char *what;     // the step that failed
-    int nofile;           // after jail_reset_limits: the number of descriptors that may be open
-    bool has_procfs;      // BOOT_FD_PROCFS is open
-    int landlock_abi;     // 0: the host has none
+    const char *what; // the step that failed
+    int nofile;       // after jail_reset_limits: the number of descriptors that may be open
+    bool has_procfs;  // BOOT_FD_PROCFS is open
+    int landlock_abi; // 0: the host has none
 };
 
 int jail_wait_for_go(struct jail *j);
@@ -45,7 +45,8 @@ int jail_close_descriptors(struct jail *j);
 int jail_grow_descriptor_table(struct jail *j);
 int jail_restrict_files(struct jail *j);
 int jail_set_dumpable(bool on);
-int jail_raise_oom_score(struct jail *j); // of the calling process, to 500 above what it is, 1000 at most; needs procfs
+int jail_raise_oom_score(
+    struct jail *j); // of the calling process, to 500 above what it is, 1000 at most; needs procfs
 void jail_close_procfs(struct jail *j);
 
 // Installs the classic-BPF program that was generated from src/host/calls.tbl, on all threads (there is one). With trap

@@ -476,6 +476,27 @@ class TestRun(Base):
         self.assertEqual(os.listdir(self.root), [])
 
 
+class Lines(unittest.TextTestResult):
+    """One line a test, as scripts/test-all.sh counts them."""
+
+    def name(self, test):
+        return "cli-" + test.id().split(".", 1)[1]
+
+    def addSuccess(self, test):
+        print("ok " + self.name(test), flush=True)
+
+    def addSkip(self, test, reason):
+        print(f"skip {self.name(test)} ({reason})", flush=True)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        print("FAIL " + self.name(test), flush=True)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        print("FAIL " + self.name(test), flush=True)
+
+
 if __name__ == "__main__":
     CAISSON = os.path.abspath(sys.argv.pop(1))
-    unittest.main(verbosity=1)
+    unittest.main(testRunner=unittest.TextTestRunner(stream=sys.stdout, resultclass=Lines, verbosity=0))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads from /proc what every process and thread of a running sandbox may do, and fails on any difference from the list.
 
-    posture.py CAISSON [CONFIGURATION...]      default: all that the caller can run
+    posture.py CAISSON [LABEL [CONFIGURATION...]]      default: all that the caller can run
     posture.py self-test                       fails unless an ordinary process is found wanting
 
 Run it in a PID name space of its own or on a quiet machine: it looks at the descendants of the command alone.
@@ -212,7 +212,6 @@ def run_configuration(caisson, name, failures):
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-    print(f"{name}: {'checked' if failures.count == 0 else 'checked, with failures'}")
 
 
 def copy_program(root):
@@ -260,12 +259,16 @@ def self_test():
 def main(argv):
     if argv[1:] == ["self-test"]:
         return self_test()
-    failures = Failures()
-    for name in argv[2:] or CONFIGURATIONS:
+    label, total = argv[2] if len(argv) > 2 else "sandbox", 0
+    for name in argv[3:] or CONFIGURATIONS:
         if os.geteuid() != 0 and not CONFIGURATIONS[name][2]:
+            print(f"skip {label}-{name} (needs root)")
             continue
+        failures = Failures()
         run_configuration(os.path.abspath(argv[1]), name, failures)
-    return 1 if failures.count else 0
+        print(f"{'FAIL' if failures.count else 'ok'} {label}-{name}", flush=True)
+        total += failures.count
+    return 1 if total else 0
 
 
 if __name__ == "__main__":

@@ -1,18 +1,22 @@
 #!/bin/sh
-# Runs a test program against a command and a sandbox binary, side by side in a directory of their own and, where that is
-# allowed, in a PID name space of their own: nothing that is left behind outlives it, and no signal leaves it.
+# What a sandbox may do on the host, read from /proc: for the real sandbox and for the tests' stand-in.
 #
-#     run.sh CAISSON SANDBOX PROGRAM [ARGUMENT...]     the program gets the command's path as its first argument
-set -eu
-dir=$(mktemp -d /tmp/caisson-test-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
-chmod 755 "$dir"
-cp "$1" "$dir/caisson"
-cp "$2" "$dir/caisson-sandbox"
-program=$3
-shift 3
-if unshare --pid --fork --mount-proc true 2>/dev/null; then
-    unshare --pid --fork --kill-child --mount-proc python3 "$program" "$dir/caisson" "$@"
+#     run.sh CAISSON
+set -u
+cd "$(dirname "$0")" || exit 2
+build=$(dirname "$1")
+status=0
+if python3 posture.py self-test >/dev/null; then
+    echo "ok posture-self-test"
 else
-    python3 "$program" "$dir/caisson" "$@"
+    echo "FAIL posture-self-test"
+    status=1
 fi
+for sandbox in tests/posture/caisson-sandbox-stand-in caisson-sandbox; do
+    if [ -x "$build/$sandbox" ]; then
+        ./isolated.sh "$1" "$build/$sandbox" posture.py "$(basename $sandbox)" || status=1
+    else
+        echo "skip posture-$(basename $sandbox) (not built)"
+    fi
+done
+exit $status

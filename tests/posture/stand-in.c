@@ -52,18 +52,19 @@ static void dump(const struct boot_spec *s)
 {
     static char buffer[65536];
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
-    printf("id=%s\nhostname=%s\ncwd=%s\nuid=%u gid=%u umask=%03o\nflags=%#x overlay=%u\n", s->id, s->hostname, s->cwd, s->uid,
-           s->gid, s->umask, s->flags & ~(unsigned)BOOT_ROOTLESS, s->overlay);
+    printf("id=%s\nhostname=%s\ncwd=%s\nuid=%u gid=%u umask=%03o\nflags=%#x overlay=%u\n", s->id,
+           s->hostname, s->cwd, s->uid, s->gid, s->umask, s->flags & ~(unsigned)BOOT_ROOTLESS,
+           s->overlay);
     printf("terminals=%d console=%ux%u\n",
-           s->stdio_is_terminal[0] | s->stdio_is_terminal[1] << 1 | s->stdio_is_terminal[2] << 2, s->console_rows,
-           s->console_cols);
+           s->stdio_is_terminal[0] | s->stdio_is_terminal[1] << 1 | s->stdio_is_terminal[2] << 2,
+           s->console_rows, s->console_cols);
     print_strings("arg", &s->args);
     print_strings("env", &s->env);
     for (uint32_t i = 0; i < s->group_count; i++)
         printf("group=%u\n", s->groups[i]);
-    printf("caps=%llx %llx %llx %llx %llx\n", (unsigned long long)s->cap_bounding, (unsigned long long)s->cap_effective,
-           (unsigned long long)s->cap_inheritable, (unsigned long long)s->cap_permitted,
-           (unsigned long long)s->cap_ambient);
+    printf("caps=%llx %llx %llx %llx %llx\n", (unsigned long long)s->cap_bounding,
+           (unsigned long long)s->cap_effective, (unsigned long long)s->cap_inheritable,
+           (unsigned long long)s->cap_permitted, (unsigned long long)s->cap_ambient);
     for (int i = 0; i < BOOT_MAX_RLIMIT; i++)
         if (s->rlimits[i].set)
             printf("rlimit[%d]=%llu/%llu\n", i, (unsigned long long)s->rlimits[i].soft,
@@ -72,7 +73,8 @@ static void dump(const struct boot_spec *s)
         printf("export[%u]=%s %#x\n", i, s->exports[i].path, s->exports[i].flags);
     for (uint32_t i = 0; i < s->mount_count; i++)
         printf("mount[%u]=%u %u %#llx %s %s %s\n", i, s->mounts[i].type, s->mounts[i].export_id,
-               (unsigned long long)s->mounts[i].flags, s->mounts[i].target, s->mounts[i].source, s->mounts[i].options);
+               (unsigned long long)s->mounts[i].flags, s->mounts[i].target, s->mounts[i].source,
+               s->mounts[i].options);
     print_strings("masked", &s->masked_paths);
     fflush(stdout);
 }
@@ -186,7 +188,8 @@ static _Noreturn void gofer_main(const struct boot_spec *s, struct jail *j)
     ret = jail_install_filter(JAIL_FILTER_GOFER, s->flags & BOOT_DEBUG);
     if (ret < 0)
         fail("install the filter", ret);
-    struct pollfd fds[] = {{.fd = BOOT_FD_GOFER, .events = POLLIN}, {.fd = BOOT_FD_CONTROL, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = BOOT_FD_GOFER, .events = POLLIN},
+                           {.fd = BOOT_FD_CONTROL, .events = POLLIN}};
     (void)host_ppoll(fds, 2, NULL);
     host_exit_group(0);
 }

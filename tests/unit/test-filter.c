@@ -30,8 +30,9 @@ static void check_equal(enum host_filter_id which, const struct seccomp_data *da
     const struct sock_filter *program = host_filter_program(which, &count);
     bool program_allows = host_filter_run(program, count, data) == SECCOMP_RET_ALLOW;
     if (program_allows != host_filter_allows(which, data))
-        fail_msg("filter %d: call %d(%llx, %llx, %llx, ...) is %s by the program only", which, data->nr, data->args[0],
-                 data->args[1], data->args[2], program_allows ? "allowed" : "refused");
+        fail_msg("filter %d: call %d(%llx, %llx, %llx, ...) is %s by the program only", which,
+                 data->nr, data->args[0], data->args[1], data->args[2],
+                 program_allows ? "allowed" : "refused");
 }
 
 static uint64_t random_argument(uint64_t *state)
@@ -83,10 +84,17 @@ static void test_other_entries_are_refused(void **state)
 static void test_never_allowed(void **state)
 {
     static const int numbers[] = {
-        SYS_open,    SYS_openat,         SYS_socket,  SYS_connect,  SYS_execve,      SYS_execveat, SYS_fork,
-        SYS_vfork,   SYS_clone3,         SYS_ptrace,  SYS_mprotect, SYS_mremap,      SYS_prctl,    SYS_unshare,
-        SYS_setns,   SYS_io_uring_setup, SYS_mount,   SYS_bpf,      SYS_memfd_create, SYS_openat2, SYS_pidfd_open,
-        SYS_process_madvise,
+        SYS_open,         SYS_openat,
+        SYS_socket,       SYS_connect,
+        SYS_execve,       SYS_execveat,
+        SYS_fork,         SYS_vfork,
+        SYS_clone3,       SYS_ptrace,
+        SYS_mprotect,     SYS_mremap,
+        SYS_prctl,        SYS_unshare,
+        SYS_setns,        SYS_io_uring_setup,
+        SYS_mount,        SYS_bpf,
+        SYS_memfd_create, SYS_openat2,
+        SYS_pidfd_open,   SYS_process_madvise,
     };
     uint64_t random = 7;
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -100,7 +108,8 @@ static void test_never_allowed(void **state)
     struct seccomp_data map = {.nr = SYS_mmap, .arch = AUDIT_ARCH_X86_64, .args = {0, 4096, 5, 2}};
     for (int which = 0; which < HOST_FILTER_COUNT; which++)
         assert_false(host_filter_allows((enum host_filter_id)which, &map));
-    struct seccomp_data fork_flags = {.nr = SYS_clone, .arch = AUDIT_ARCH_X86_64, .args = {SIGCHLD}};
+    struct seccomp_data fork_flags = {
+        .nr = SYS_clone, .arch = AUDIT_ARCH_X86_64, .args = {SIGCHLD}};
     assert_false(host_filter_allows(HOST_FILTER_KERNEL, &fork_flags));
 }
 
@@ -110,7 +119,8 @@ static bool host_lets_through(enum host_filter_id which, int nr, long arg)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || host_filter_install(which, HOST_FILTER_KILL) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            host_filter_install(which, HOST_FILTER_KILL) < 0)
             _exit(99);
         syscall(nr, arg, arg, arg, arg, arg, arg);
         syscall(SYS_exit_group, 0);
@@ -134,12 +144,14 @@ static void test_walk(void **state)
         int allowed = 0;
         for (int nr = 0; nr < NUMBER_END; nr++) {
             // Arguments that no call accepts, so that what is let through fails at once.
-            struct seccomp_data data = {.nr = nr, .arch = AUDIT_ARCH_X86_64, .args = {-1, -1, -1, -1, -1, -1}};
+            struct seccomp_data data = {
+                .nr = nr, .arch = AUDIT_ARCH_X86_64, .args = {-1, -1, -1, -1, -1, -1}};
             bool expected = host_filter_allows((enum host_filter_id)which, &data);
             if (passes_every_filter(nr))
                 continue;
             if (host_lets_through((enum host_filter_id)which, nr, -1) != expected)
-                fail_msg("filter %d: call %d is not %s", which, nr, expected ? "allowed" : "refused");
+                fail_msg("filter %d: call %d is not %s", which, nr,
+                         expected ? "allowed" : "refused");
             allowed += expected;
         }
         printf("filter %d: %d calls with any arguments\n", which, allowed);

@@ -1,7 +1,7 @@
 // Threads of our own making: they run, see their argument, have errno and a stack guard, end and can be joined.
 
-#include "host/thread.h"
 #include "host/host.h"
+#include "host/thread.h"
 #include "unit.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,12 +33,14 @@ static void test_threads(void **state)
     _Atomic uint32_t tids[THREADS];
     struct job jobs[THREADS];
     uint64_t size = STACK_SIZE + host_thread_overhead();
-    char *areas = mmap(NULL, size * THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *areas =
+        mmap(NULL, size * THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(areas != MAP_FAILED);
     for (uint32_t round = 0; round < 4; round++) {
         for (uint32_t i = 0; i < THREADS; i++) {
             jobs[i] = (struct job){.sum = &sum, .value = i + 1};
-            assert_int_equal(host_thread_start(areas + i * size, size, work, &jobs[i], &tids[i]), 0);
+            assert_int_equal(host_thread_start(areas + i * size, size, work, &jobs[i], &tids[i]),
+                             0);
         }
         for (uint32_t i = 0; i < THREADS; i++) {
             host_thread_join(&tids[i]);
