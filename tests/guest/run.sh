@@ -39,8 +39,24 @@ for source in "$here"/*.c; do
         failed=$((failed + 1))
         continue
     fi
+    # The overlay's tests change files that lie on the host: what the host has must not change.
+    lower=
+    if [ "$name" = overlay ] && [ "$how" != native ]; then
+        lower=$(mktemp -d /var/tmp/guest-lower-XXXXXX) || exit 2
+        "$bin/overlay" -xprepare "$lower" || exit 2
+        "$bin/overlay" -xverify "$lower" | sort >"$lower.before"
+        export GT_LOWER=$lower
+    fi
     timeout -k 10 "$limit" "${prefix[@]}" "$bin/$name" "${arguments[@]}" </dev/null >"$log" 2>&1
     status=$?
+    if [ -n "$lower" ]; then
+        unset GT_LOWER
+        if ! "$bin/overlay" -xverify "$lower" | sort | diff "$lower.before" - >"$lower.diff"; then
+            echo "# host: FAIL files of the host changed: $(head -n 2 "$lower.diff" | tail -n 1)" >>"$log"
+            status=1
+        fi
+        rm -rf "$lower" "$lower.before" "$lower.diff"
+    fi
     count=$(grep -cE '^# [A-Za-z0-9_]+: (ok|skip)' "$log")
     total=$(sed -n 's/^# total: \([0-9]*\) ok, \([0-9]*\) FAIL, \([0-9]*\) skip$/\1 \2 \3/p' "$log" | tail -n 1)
     if [ -n "$total" ]; then
