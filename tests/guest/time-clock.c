@@ -350,16 +350,25 @@ TEST(absolute_sleep_interrupted)
     }
 }
 
+static atomic_int burn_over;
+
+static void *burn_on(void *arg)
+{
+    while (atomic_load(&burn_over) == 0)
+        continue;
+    return arg;
+}
+
 TEST(process_cpu_sleep)
 {
     // Sleeps until another thread has used so much of the process's time.
     pthread_t thread;
-    int64_t used;
-    CHECK_RC(pthread_create(&thread, NULL, burner, &used), 0);
+    CHECK_RC(pthread_create(&thread, NULL, burn_on, NULL), 0);
     struct timespec ts = {0, 20000000};
     int64_t start = raw_now(CLOCK_PROCESS_CPUTIME_ID);
     CHECK_EQ(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &ts, NULL), 0);
     CHECK(raw_now(CLOCK_PROCESS_CPUTIME_ID) - start >= 15000000);
+    atomic_store(&burn_over, 1);
     CHECK_RC(pthread_join(thread, NULL), 0);
 }
 
