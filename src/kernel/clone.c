@@ -59,6 +59,7 @@ static void copy_fields(struct task *child, struct task *t, const struct clone_r
     child->blocked = t->blocked;
     memcpy(child->comm, t->comm, sizeof(child->comm));
     child->no_new_privs = t->no_new_privs;
+    child->signal_depth = t->signal_depth;
     child->personality = t->personality;
     child->nice = t->nice;
     child->sched_policy = t->sched_policy;

@@ -17,6 +17,7 @@ struct platform;
 struct session;
 struct task;
 struct thread_group;
+struct text_cache;
 struct timer_wheel;
 struct host_events;
 struct process_group;
@@ -38,6 +39,7 @@ struct kernel {
     struct memfile *memfile;
     struct gofer_client *gofer;
     struct timer_wheel *timers;
+    struct text_cache *text; // patched text: mm/text.c
     struct host_events *host_events;
     struct mount_ns *mounts; // initial mount namespace
     struct vfs *vfs;         // caches and tables of the file layer: vfs/vfs-int.h

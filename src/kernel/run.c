@@ -10,6 +10,7 @@
 #include "kernel/signal.h"
 #include "kernel/task.h"
 #include "mm/mm.h"
+#include "mm/text.h"
 
 #define SIGNAL_WORK (TASK_WORK_SIGNAL | TASK_WORK_KILL | TASK_WORK_STOP)
 
@@ -45,6 +46,14 @@ static _Noreturn void stub_died(struct task *t)
     task_exit(t, SIGKILL);
 }
 
+// A call by way of a signal: many from one place are worth patching it.
+static void note_trap(struct task *t)
+{
+    struct guest_regs regs;
+    platform_get_regs(t->pt, &regs);
+    text_note_trap(t, regs.rip);
+}
+
 static void answer(struct task *t, struct trap_info *ti)
 {
     ti->is_syscall = false;
@@ -52,6 +61,8 @@ static void answer(struct task *t, struct trap_info *ti)
     switch (ti->trap.reason) {
     case TRAP_SYSCALL:
         ti->is_syscall = true;
+        if (platform_has_frame(t->pt))
+            note_trap(t);
         ti->result = syscall_dispatch(t, ti->trap.nr, ti->trap.args);
         break;
     case TRAP_FAULT:

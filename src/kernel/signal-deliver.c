@@ -310,6 +310,7 @@ static void run_handlers(struct task *t, struct interrupted *call, struct delive
         if (ret < 0) {
             signal_frame_failed(t, d->sig);
         } else {
+            t->signal_depth++;
             uint64_t mask = t->blocked | d->action.mask;
             if (!(d->action.flags & SA_NODEFER))
                 mask |= SIG_BIT(d->sig);

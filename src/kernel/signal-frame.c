@@ -307,6 +307,7 @@ int64_t signal_return(struct task *t)
     if (restore_fpstate(t, mc->fpstate) < 0)
         return bad_frame(t);
     restore_altstack(t, &uc.stack, regs.rsp);
+    t->signal_depth--;
     platform_set_regs(t->pt, &regs);
     return (int64_t)regs.rax;
 }

@@ -18,6 +18,7 @@
 #include "kernel/task.h"
 #include "mm/backing.h"
 #include "mm/mm-int.h"
+#include "mm/text.h"
 #include "platform/platform.h"
 
 #include <linux/capability.h>
@@ -76,8 +77,10 @@ int mm_queue_map(const struct mm_target *target, const struct vma *v, const stru
     if (!v->file || source->zero)
         return platform_map_anon(target->pt, v->start, v->end - v->start, prot, v->flags & VMA_NORESERVE);
     if (v->valid > v->start) {
-        ret = platform_map_file(target->pt, v->start, v->valid - v->start, prot, v->flags & VMA_SHARED, source->fd,
-                                source->offset);
+        struct map_source s = *source;
+        text_substitute(target, v, &s);
+        ret = platform_map_file(target->pt, v->start, v->valid - v->start, prot, v->flags & VMA_SHARED, s.fd,
+                                s.offset);
         if (ret < 0)
             return ret;
     }

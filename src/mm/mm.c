@@ -173,6 +173,7 @@ static int copy_map_locked(struct mm *child, struct mm *mm, struct vma_graveyard
             return ret;
     }
     child->hiwater_pages = child->total_pages;
+    memcpy(child->patched, mm->patched, sizeof(child->patched));
     return 0;
 }
 

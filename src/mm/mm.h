@@ -49,6 +49,12 @@ struct vma {
 };
 
 #define MM_AUXV_MAX 48
+#define MM_PATCHED_MAX 24
+
+struct mm_patched { // a file whose patched text is mapped
+    uint32_t index;
+    uint64_t base; // 0: unused
+};
 
 struct mm {
     refcount_t users; // tasks that run in it, plus transient users
@@ -74,6 +80,7 @@ struct mm {
     bool stale;                   // some vma has VMA_STALE; GUARDED_BY(lock)
     uint64_t auxv[MM_AUXV_MAX];   // pairs, ends with AT_NULL; immutable after exec
     uint32_t auxv_count;          // 64-bit words
+    struct mm_patched patched[MM_PATCHED_MAX]; // GUARDED_BY(lock)
     struct file *exe;             // GUARDED_BY(lock); holds a reference
     _Atomic uint32_t dumpable;
     _Atomic uint64_t hiwater_pages;

@@ -16,6 +16,7 @@
 #include "kernel/threads.h"
 #include "kernel/timer.h"
 #include "mm/memfile.h"
+#include "mm/text.h"
 #include "platform/trap/trap.h"
 #include "sandbox/boot-spec.h"
 #include "sandbox/control.h"
@@ -92,6 +93,8 @@ static struct task *build_kernel(const struct boot_spec *spec, const struct trap
         fail(r, "platform");
     if ((r = memfile_init(&k->memfile, BOOT_FD_MEMORY, BOOT_FD_MEMORY_RO, spec->memory_limit)) < 0)
         fail(r, "memory file");
+    if ((r = text_init(k)) < 0)
+        fail(r, "table of patched text");
     if ((r = tasks_init(k)) < 0 || (r = users_init(k)) < 0)
         fail(r, "tables of tasks and users");
     if ((r = timers_init(k)) < 0)

@@ -102,3 +102,8 @@ void file_map_describe(struct file *f, uint32_t *dev, uint64_t *ino, struct strb
         strbuf_append(path, buf, (uint64_t)n);
     kfree(buf);
 }
+
+int64_t file_read_range(struct file *f, void *buf, uint64_t size, uint64_t offset)
+{
+    return file_read_kernel(f, buf, size, offset);
+}

@@ -2,8 +2,8 @@
 //
 // request.seq belongs to the stub, reply.seq to the kernel. Each side posts by writing its line and then its seq, and wakes the
 // other only when that one says that it sleeps. Whatever is read from a slot is a guest's word: it is read once, checked, used.
-#include <asm/sigcontext.h>
 #include <linux/futex.h>
+#include <signal.h>
 
 #include "base/log.h"
 #include "host/host.h"
@@ -179,6 +179,28 @@ static void take_fault(struct platform_thread *pt, uint32_t sig, struct trap *ou
     atomic_fetch_add_explicit(&pt->pm->p->counts.faults, 1, memory_order_relaxed);
 }
 
+// A jump onto the `syscall` instruction of a site that has been patched since: it finds the upper half of the jump table's
+// address, an invalid opcode. That is a system call.
+static bool take_stale_call(struct platform_thread *pt, struct trap *out)
+{
+    struct sigcontext *r = &frame_of(pt)->regs;
+    uint64_t ip = *(volatile uint64_t *)&r->rip;
+    uint8_t code[7];
+    uint32_t entry;
+    if (out->sig != SIGILL || ip < GUEST_ADDR_MIN + 5 || platform_read(pt->pm, ip - 5, code, sizeof(code)) != sizeof(code))
+        return false;
+    memcpy(&entry, code + 3, 4);
+    if (code[0] != 0xff || code[1] != 0x24 || code[2] != 0x25 || entry < STUB_JUMP_TABLE ||
+        entry >= STUB_JUMP_TABLE + STUB_JUMP_TABLE_SIZE)
+        return false;
+    r->rip = ip + 2;
+    out->reason = TRAP_SYSCALL;
+    out->nr = (uint32_t)r->rax;
+    const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    memcpy(out->args, args, sizeof(args));
+    return true;
+}
+
 // Turns the request that has arrived into a trap. False: it was none for the kernel above, wait on.
 static bool take_request(struct platform_thread *pt, struct trap *out)
 {
@@ -205,6 +227,7 @@ static bool take_request(struct platform_thread *pt, struct trap *out)
         if (!pt->frame)
             break;
         take_fault(pt, out->nr, out);
+        take_stale_call(pt, out);
         return true;
     case SLOT_INTERRUPT:
         pt->in_count = pt->window_used = 0;
