@@ -4,46 +4,53 @@
 #include <limits.h>
 #include <stdio.h>
 
-// Whole numbers that don't fit 64 bits, outside of strings. What isn't JSON at all is left to the parser.
-static bool numbers_fit(const char *text, uint64_t size)
+// Skips one number and says whether it is a whole one beyond 64 bits.
+static bool number_is_too_large(const char *text, uint64_t size, uint64_t *at)
+{
+    uint64_t i = *at, value = 0;
+    bool negative = i > 0 && text[i - 1] == '-', fits = true;
+    for (; i < size && text[i] >= '0' && text[i] <= '9'; i++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            fits = false;
+    bool fraction = i < size && (text[i] == '.' || text[i] == 'e' || text[i] == 'E');
+    // A fraction's digits and exponent are no whole number of their own.
+    while (i < size && text[i] && strchr("0123456789.eE+-", text[i]))
+        i++;
+    *at = i;
+    return !fraction && (!fits || (negative && value > (uint64_t)INT64_MAX + 1));
+}
+
+// What json-c would accept although it is no JSON (texts in single quotes, comments, NaN), or would quietly change (whole
+// numbers beyond 64 bits). NULL when there is nothing of it; everything else is left to the parser.
+static const char *find_leniency(const char *text, uint64_t size)
 {
     bool in_string = false;
-    for (uint64_t i = 0; i < size; i++) {
+    for (uint64_t i = 0; i < size;) {
+        char c = text[i];
         if (in_string) {
-            if (text[i] == '\\')
-                i++;
-            else if (text[i] == '"')
-                in_string = false;
-            continue;
-        }
-        in_string = text[i] == '"';
-        if (text[i] < '0' || text[i] > '9')
-            continue;
-        bool negative = i > 0 && text[i - 1] == '-';
-        uint64_t value = 0;
-        bool fits = true;
-        for (; i < size && text[i] >= '0' && text[i] <= '9'; i++)
-            if (__builtin_mul_overflow(value, 10, &value) ||
-                __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
-                fits = false;
-        bool fraction = i < size && (text[i] == '.' || text[i] == 'e' || text[i] == 'E');
-        if (!fraction && (!fits || (negative && value > (uint64_t)INT64_MAX + 1)))
-            return false;
-        // A fraction's digits and exponent are no whole number of their own.
-        while (i < size && (strchr(".eE+-", text[i]) || (text[i] >= '0' && text[i] <= '9')) &&
-               text[i])
+            in_string = c != '"';
+            i += c == '\\' ? 2 : 1;
+        } else if (c >= '0' && c <= '9') {
+            if (number_is_too_large(text, size, &i))
+                return "holds a whole number of more than 64 bits";
+        } else if (c == '\'' || c == '/' || (c >= 'A' && c <= 'Z')) {
+            return "is not valid JSON: it has single quotes, comments, or words like NaN";
+        } else {
+            in_string = c == '"';
             i++;
-        i--;
+        }
     }
-    return true;
+    return NULL;
 }
 
 int json_parse(const char *text, uint64_t size, struct json_object **ret, struct error *e)
 {
     if (size > INT_MAX)
         return error_set(e, 0, "too large");
-    if (!numbers_fit(text, size))
-        return error_set(e, 0, "holds a whole number of more than 64 bits");
+    const char *leniency = find_leniency(text, size);
+    if (leniency)
+        return error_set(e, 0, "%s", leniency);
     struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
     if (!tokener)
         return error_set(e, ENOMEM, "parse");

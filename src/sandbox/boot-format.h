@@ -48,4 +48,4 @@ enum boot_tag {
     (1ull << BOOT_TAG_FLAGS | 1ull << BOOT_TAG_ID | 1ull << BOOT_TAG_ARGS | 1ull << BOOT_TAG_ENV | \
      1ull << BOOT_TAG_CWD | 1ull << BOOT_TAG_IDENTITY | 1ull << BOOT_TAG_CAPABILITIES |            \
      1ull << BOOT_TAG_EXPORT | 1ull << BOOT_TAG_ROOT | 1ull << BOOT_TAG_STDIO |                    \
-     1ull << BOOT_TAG_SEED)
+     1ull << BOOT_TAG_SEED | 1ull << BOOT_TAG_START_TIME)
