@@ -234,6 +234,7 @@ int boot_spec_parse(const void *data, uint64_t size, struct boot_spec *out, cons
     struct boot_header header;
     memset(out, 0, sizeof(*out));
     out->hostname = out->domainname = "";
+    out->masked_paths.data = out->readonly_paths.data = "";
     *what = "header";
     if (size > BOOT_MAX_SIZE)
         return -E2BIG;
