@@ -120,7 +120,7 @@ static void thread_main(void *arg)
     (void)__builtin_setjmp(kt->restart);
     kt = own_thread;
     entries[kt->kind](kt->arg);
-    panic("a kernel thread's function returned");
+    kernel_thread_exit();
 }
 
 static void wait_for_work(struct kernel_thread *kt)
