@@ -22,15 +22,3 @@ W int sem_undo_clone(struct task *p, struct task *c, uint64_t f)
 {
     return 0;
 }
-W void file_locks_release(struct file *f);
-W void file_locks_release(struct file *f)
-{
-}
-W void file_locks_free(struct inode *i);
-W void file_locks_free(struct inode *i)
-{
-}
-W void file_locks_close(struct fd_table *t, struct file *f);
-W void file_locks_close(struct fd_table *t, struct file *f)
-{
-}
