@@ -37,6 +37,7 @@ EXCEPTIONS = {
     ("mm", "kernel/kernel.h"): "the list of address spaces, and the size of the machine",
     ("mm", "kernel/task.h"): "whose address space it is: limits, privileges, the thread that executes the commands",
     ("fs", "gofer/protocol.h"): "the messages between hostfs and the gofer",
+    ("fs", "fs/tmpfs/tmpfs.h"): "the overlay's upper layer",
     ("host", "gofer/protocol.h"): "the channel to the gofer",
     ("gofer", "sandbox/boot-spec.h"): "what the gofer is started with",
     ("gofer", "sandbox/jail.h"): "how every process of a sandbox locks itself in",

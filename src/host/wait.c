@@ -13,6 +13,11 @@ int host_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
     return (int)HOST_ENTER4(epoll_ctl, epoll, op, fd, event);
 }
 
+int host_epoll_create(void)
+{
+    return (int)host_syscall1(SYS_epoll_create1, EPOLL_CLOEXEC);
+}
+
 int host_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
 {
     return (int)HOST_ENTER6(epoll_pwait, epoll, events, count, timeout_ms, NULL, 0);

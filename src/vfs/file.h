@@ -42,6 +42,7 @@ enum file_type {
     FILE_SYSFS_DIR,
     FILE_DEVPTS_DIR,
     FILE_TMPFS_DIR,
+    FILE_OVERLAY, // regular file of an overlay that was opened while it was the image's
     FILE_TYPE_COUNT
 };
 

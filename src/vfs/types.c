@@ -15,6 +15,7 @@ WEAK_FILE(hostfs_file_ops);
 WEAK_FILE(hostfs_dir_file_ops);
 WEAK_FILE(overlay_dir_file_ops);
 WEAK_FILE(host_file_ops);
+WEAK_FILE(overlay_file_ops);
 WEAK_FILE(pipe_file_ops);
 WEAK_FILE(eventfd_file_ops);
 WEAK_FILE(timerfd_file_ops);
@@ -47,6 +48,7 @@ static const struct file_ops *const file_table[FILE_TYPE_COUNT] = {
     [FILE_HOSTFS_DIR] = &hostfs_dir_file_ops,
     [FILE_OVERLAY_DIR] = &overlay_dir_file_ops,
     [FILE_HOST] = &host_file_ops,
+    [FILE_OVERLAY] = &overlay_file_ops,
     [FILE_PIPE] = &pipe_file_ops,
     [FILE_EVENTFD] = &eventfd_file_ops,
     [FILE_TIMERFD] = &timerfd_file_ops,
