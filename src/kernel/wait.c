@@ -78,8 +78,12 @@ static int sleep_on_word(struct task *t, nsec_t deadline, enum task_state state)
         until = &ts;
     }
     atomic_store_explicit(&t->state, state, memory_order_relaxed);
+    if (t->pt)
+        platform_block(t->pt);
     int ret = host_futex(&t->wake_word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, WAKE_SLEEPING, until, NULL,
                          FUTEX_BITSET_MATCH_ANY);
+    if (t->pt)
+        platform_unblock(t->pt);
     atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
     t->usage.voluntary_switches++;
     if (ret == -ETIMEDOUT && atomic_exchange(&t->wake_word, WAKE_ARMED) != WAKE_WOKEN)

@@ -45,6 +45,10 @@ void platform_set_work(struct platform_thread *pt, _Atomic uint32_t *word);
 // before the guest goes on.
 void platform_run(struct platform_thread *pt, struct trap *out);
 
+// The task sleeps in a call, and goes on: threads that sleep leave their CPU to hand-offs that spin.
+void platform_block(struct platform_thread *pt);
+void platform_unblock(struct platform_thread *pt);
+
 // The result of the call that platform_run() returned, put into the guest's result register.
 void platform_set_result(struct platform_thread *pt, int64_t result);
 

@@ -35,6 +35,41 @@ struct host_ucontext *frame_of(struct platform_thread *pt)
 
 // ---- Waiting --------------------------------------------------------------------------------------------------------
 
+static void count_running(struct platform_thread *pt, bool on)
+{
+    if (pt->counted == on)
+        return;
+    pt->counted = on;
+    atomic_fetch_add_explicit(&pt->pm->p->running, on ? 1 : -1, memory_order_relaxed);
+}
+
+void platform_block(struct platform_thread *pt)
+{
+    count_running(pt, false);
+}
+
+void platform_unblock(struct platform_thread *pt)
+{
+    count_running(pt, true);
+}
+
+// Kernel threads go where their stub is: a wake-up on one CPU costs a tenth of one across CPUs. Only while hand-offs sleep; a
+// thread that may spin again is let free, since it has to run beside its stub then.
+static void follow(struct platform_thread *pt, int cpu)
+{
+    uint64_t mask[16];
+    if (pt->pinned_cpu == cpu || cpu >= 1024)
+        return;
+    pt->pinned_cpu = cpu;
+    if (cpu < 0) {
+        memset(mask, 0xff, sizeof(mask));
+    } else {
+        memset(mask, 0, sizeof(mask));
+        mask[cpu / 64] = BIT(cpu % 64);
+    }
+    host_sched_setaffinity(0, sizeof(mask), mask);
+}
+
 // A CPU is free for spinning when each running thread's two sides fit.
 static bool may_spin(struct platform_thread *pt)
 {
@@ -79,19 +114,21 @@ static void sleep_for_request(struct platform_thread *pt)
         host_futex(&s->request.seq, FUTEX_WAIT, pt->seen, NULL, NULL, 0);
     __atomic_store_n(&s->reply.sleeping, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&pt->waiter, 0, memory_order_relaxed);
+    uint32_t cpu = *(volatile uint32_t *)&s->cpu;
+    if (pt->pm->p->config.cpu_count > 1 && cpu > 0)
+        follow(pt, (int)cpu - 1);
 }
 
 enum wait_result wait_request(struct platform_thread *pt, bool guest)
 {
     struct platform *p = pt->pm->p;
+    (void)guest;
     if (request_seq(pt) == pt->seen) {
-        if (!may_spin(pt) || !spin_for_request(pt)) {
-            if (!guest)
-                atomic_fetch_sub_explicit(&p->running, 1, memory_order_relaxed);
+        bool spin = may_spin(pt);
+        if (spin)
+            follow(pt, -1);
+        if (!spin || !spin_for_request(pt))
             sleep_for_request(pt);
-            if (!guest)
-                atomic_fetch_add_explicit(&p->running, 1, memory_order_relaxed);
-        }
     }
     if (atomic_load(&pt->pm->dead))
         return WAIT_DEAD;
@@ -309,12 +346,14 @@ void platform_run(struct platform_thread *pt, struct trap *out)
         }
         pt->want_frame = false;
         pt->started = true;
+        count_running(pt, true);
         pt->command_count = 0;
         account_guest(pt, true);
         send_reply(pt, flags);
     }
     do {
         if (wait_request(pt, true) == WAIT_DEAD) {
+            count_running(pt, false);
             pt->in_guest = false;
             out->reason = TRAP_DEAD;
             return;

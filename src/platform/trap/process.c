@@ -196,6 +196,7 @@ int platform_thread_create(struct platform_thread *creator, const struct guest_r
 void platform_thread_exit(struct platform_thread *pt, uint64_t clear_tid)
 {
     struct platform_mm *pm = pt->pm;
+    platform_block(pt);
     if (atomic_load(&pm->dead) || pt->tid == pm->pid) {
         // A process's first thread stays parked while the process lives: its id names the process.
         if (clear_tid && !atomic_load(&pm->dead)) {
@@ -312,6 +313,9 @@ void platform_mm_destroy(struct platform_mm *pm)
     lock_take(&p->lock);
     bool release = pm->reaped || pm->pid == 0;
     pm->destroyed = true;
+    struct platform_thread *pt;
+    list_for_each(pt, &pm->threads, node)
+        platform_block(pt);
     if (release)
         list_remove(&pm->node);
     lock_release(&p->lock);

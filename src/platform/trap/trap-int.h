@@ -40,6 +40,7 @@ struct platform_thread {
     _Atomic bool in_guest;
     _Atomic uint32_t waiter; // host id of the kernel thread that waits for the slot
     bool ended;
+    bool counted; // in platform.running; task-owned
 
     // Permissions; GUARDED_BY(platform.lock)
     struct permission permission[SLOT_COMMAND_MAX];

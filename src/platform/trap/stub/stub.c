@@ -70,11 +70,20 @@ static void futex_word(uint32_t *word, int op, uint32_t value)
     stub_call(__NR_futex, args);
 }
 
+static uint32_t this_cpu(void)
+{
+    uint32_t low, high, aux;
+    __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));
+    return aux & 0xfff;
+}
+
 static void post(struct slot *s, int kind)
 {
     s->mark = 0;
     s->request.kind = (uint16_t)kind;
     __atomic_exchange_n(&s->request.seq, s->request.seq + 1, __ATOMIC_SEQ_CST);
+    if (s->reply.sleeping)
+        s->cpu = this_cpu() + 1;
     if (s->reply.sleeping && !(kind == SLOT_DONE_RESUMED && s->reply.quiet_done))
         futex_word(&s->request.seq, FUTEX_WAKE, 1);
 }
