@@ -22,7 +22,9 @@ void exec_args_init(struct exec_args *a, struct task *t)
 void exec_args_done(struct exec_args *a)
 {
     kfree(a->data);
+    kfree(a->cache);
     a->data = NULL;
+    a->cache = NULL;
 }
 
 static int reserve(struct exec_args *a, uint64_t more)
@@ -81,36 +83,65 @@ int exec_args_end_argv(struct exec_args *a)
 
 // ---- From the guest --------------------------------------------------------------------------------------------------
 
-struct string_cache {
-    uint64_t start, size; // guest memory that data holds
-    char data[CACHE_SIZE];
+// Two pieces of guest memory that were read last: pointers and strings often lie apart.
+struct guest_cache {
+    struct {
+        uint64_t start, size; // guest memory that data holds
+        char data[CACHE_SIZE];
+    } piece[2];
+    unsigned recent;
 };
 
-// The bytes at addr that are at hand: at least one, else -EFAULT.
-static int cache_fill(struct string_cache *c, struct task *t, uint64_t addr, const char **ret, uint64_t *ret_size)
+static bool cache_has(const struct guest_cache *c, unsigned i, uint64_t addr)
 {
-    if (addr < c->start || addr - c->start >= c->size) {
-        uint64_t size = CACHE_SIZE - (addr & (PAGE_SIZE - 1));
-        if (addr >= GUEST_ADDR_MAX)
-            return -EFAULT;
-        c->start = addr;
-        c->size = copy_in_mm(t->mm, c->data, addr, MIN(size, GUEST_ADDR_MAX - addr));
-        if (c->size == 0)
-            return -EFAULT;
+    return addr >= c->piece[i].start && addr - c->piece[i].start < c->piece[i].size;
+}
+
+// The bytes at addr that are at hand: at least one, else -EFAULT.
+static int cache_get(struct guest_cache *c, struct task *t, uint64_t addr, const char **ret, uint64_t *ret_size)
+{
+    unsigned i = c->recent;
+
+    if (!cache_has(c, i, addr)) {
+        i ^= 1;
+        if (!cache_has(c, i, addr)) {
+            uint64_t size = CACHE_SIZE - (addr & (PAGE_SIZE - 1));
+            if (addr >= GUEST_ADDR_MAX)
+                return -EFAULT;
+            c->piece[i].start = addr;
+            c->piece[i].size = copy_in_mm(t->mm, c->piece[i].data, addr, MIN(size, GUEST_ADDR_MAX - addr));
+            if (c->piece[i].size == 0)
+                return -EFAULT;
+        }
+        c->recent = i;
     }
-    *ret = c->data + (addr - c->start);
-    *ret_size = c->size - (addr - c->start);
+    *ret = c->piece[i].data + (addr - c->piece[i].start);
+    *ret_size = c->piece[i].size - (addr - c->piece[i].start);
     return 0;
 }
 
-static int add_user_string(struct exec_args *a, struct task *t, struct string_cache *c, uint64_t addr)
+static int cache_get_pointer(struct guest_cache *c, struct task *t, uint64_t addr, uint64_t *out)
+{
+    const char *at;
+    uint64_t size;
+    int ret = cache_get(c, t, addr, &at, &size);
+
+    if (ret < 0)
+        return ret;
+    if (size < sizeof(*out))
+        return copy_in(t, out, UADDR(addr), sizeof(*out));
+    memcpy(out, at, sizeof(*out));
+    return 0;
+}
+
+static int add_user_string(struct exec_args *a, struct task *t, struct guest_cache *c, uint64_t addr)
 {
     uint64_t size = 0;
 
     for (;;) {
         const char *at, *nul;
         uint64_t n;
-        int ret = cache_fill(c, t, addr + size, &at, &n);
+        int ret = cache_get(c, t, addr + size, &at, &n);
         if (ret < 0)
             return ret;
         nul = memchr(at, 0, n);
@@ -133,28 +164,19 @@ static int add_user_string(struct exec_args *a, struct task *t, struct string_ca
 
 int exec_args_add_user(struct exec_args *a, struct task *t, uaddr_t array)
 {
-    struct string_cache *cache;
-    uint64_t pointers[64], at = array.a;
+    uint64_t pointer;
     int ret = 0;
-    bool end = array.a == 0; // Linux takes NULL for an empty list
 
-    cache = end ? NULL : kmalloc(sizeof(*cache));
-    if (!end && !cache)
+    if (array.a == 0) // Linux takes NULL for an empty list
+        return 0;
+    if (!a->cache && !(a->cache = kmalloc(sizeof(*a->cache))))
         return -ENOMEM;
-    while (!end && ret == 0) {
-        // As far as the page reaches: the list may end where memory does.
-        uint64_t room = (PAGE_SIZE - (at & (PAGE_SIZE - 1))) / sizeof(uint64_t);
-        uint64_t count = MIN(MAX(room, 1), ARRAY_SIZE(pointers));
-        ret = copy_in(t, pointers, UADDR(at), count * sizeof(uint64_t));
-        for (uint64_t i = 0; i < count && ret == 0 && !end; i++) {
-            if (pointers[i] == 0)
-                end = true;
-            else
-                ret = add_user_string(a, t, cache, pointers[i]);
-        }
-        at += count * sizeof(uint64_t);
+    for (uint64_t at = array.a; ret == 0; at += sizeof(pointer)) {
+        ret = cache_get_pointer(a->cache, t, at, &pointer);
+        if (ret < 0 || pointer == 0)
+            break;
+        ret = add_user_string(a, t, a->cache, pointer);
     }
-    kfree(cache);
     return ret;
 }
 

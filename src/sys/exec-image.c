@@ -73,30 +73,48 @@ int exec_read_image(struct exec_binary *b)
 
 // ---- Mapping ---------------------------------------------------------------------------------------------------------
 
-static int map_segment(const struct mm_target *target, struct file *f, const struct elf_segment *s, uint64_t bias)
+// Whether b's file pages go on where a's end, in memory and in the file.
+static bool continues(const struct elf_segment *a, const struct elf_segment *b)
+{
+    uint64_t end = PAGE_UP(a->file_end);
+
+    return a->file_end > a->start && b->file_end > b->start && b->start == end && PAGE_UP(a->end) == end &&
+           b->offset == a->offset + (end - a->start);
+}
+
+// Maps the file's pages of segments [first, last], which follow each other: one mapping of the file, which has to be
+// countersigned, then rights for the parts, which the stub changes by itself.
+static int map_run(const struct mm_target *target, struct file *f, const struct elf_segment *first,
+                   const struct elf_segment *last, uint64_t bias)
+{
+    struct mmap_request r = {
+        .addr = first->start + bias,
+        .size = PAGE_UP(last->file_end) - first->start,
+        .prot = first->prot,
+        .flags = MAP_PRIVATE | MAP_FIXED,
+        .file = f,
+        .offset = first->offset,
+    };
+    int64_t ret = mm_map(target, &r);
+
+    for (const struct elf_segment *s = first + 1; ret >= 0 && s <= last; s++)
+        if (s->prot != first->prot)
+            ret = mm_protect(target, s->start + bias, PAGE_UP(s->file_end) - s->start, s->prot);
+    return ret < 0 ? (int)ret : 0;
+}
+
+// What follows the file's pages of a segment.
+static int map_rest(const struct mm_target *target, const struct elf_segment *s, uint64_t bias)
 {
     uint64_t file_end = PAGE_UP(s->file_end), end = PAGE_UP(s->end);
     struct mmap_request r = {
-        .addr = s->start + bias,
-        .size = file_end - s->start,
+        .addr = file_end + bias,
+        .size = end - file_end,
         .prot = s->prot,
-        .flags = MAP_PRIVATE | MAP_FIXED,
-        .file = f,
-        .offset = s->offset,
+        .flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
     };
-    int64_t ret = 0;
+    int64_t ret = r.size ? mm_map(target, &r) : 0;
 
-    if (r.size)
-        ret = mm_map(target, &r);
-    if (ret >= 0 && end > file_end) {
-        r = (struct mmap_request){
-            .addr = file_end + bias,
-            .size = end - file_end,
-            .prot = s->prot,
-            .flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
-        };
-        ret = mm_map(target, &r);
-    }
     return ret < 0 ? (int)ret : 0;
 }
 
@@ -106,8 +124,15 @@ static int map_image(const struct mm_target *target, struct exec_binary *b)
 
     if (!add_u64(b->image.high, b->bias, &top) || top > GUEST_ADDR_MAX || b->image.entry > GUEST_ADDR_MAX)
         return -EINVAL;
-    for (uint32_t i = 0; i < b->image.segment_count; i++) {
-        int ret = map_segment(target, b->file, &b->image.segments[i], b->bias);
+    for (uint32_t i = 0, last; i < b->image.segment_count; i = last + 1) {
+        const struct elf_segment *s = b->image.segments;
+        int ret = 0;
+        for (last = i; last + 1 < b->image.segment_count && continues(&s[last], &s[last + 1]);)
+            last++;
+        if (s[i].file_end > s[i].start)
+            ret = map_run(target, b->file, &s[i], &s[last], b->bias);
+        if (ret == 0)
+            ret = map_rest(target, &s[last], b->bias);
         if (ret < 0)
             return ret;
     }

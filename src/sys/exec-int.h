@@ -12,12 +12,14 @@
 
 // ---- Arguments (exec-args.c) ----
 // The strings one after the other, as they will lie on the new stack: argv, envp.
+struct guest_cache;
 struct exec_args {
     char *data;
     uint64_t size, room;
     uint64_t args_size; // of argv's part
     uint64_t limit;     // for strings and pointers
     uint32_t argc, envc;
+    struct guest_cache *cache; // guest memory that was read for them
 };
 
 void exec_args_init(struct exec_args *a, struct task *t);
