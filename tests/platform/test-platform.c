@@ -193,6 +193,71 @@ static void test_fork(void)
     platform_mm_destroy(pm);
 }
 
+static void measure(struct platform_thread *pt, const char *what)
+{
+    struct trap trap;
+    struct timespec a;
+    int n = 50000;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (int i = 0; i < n; i++) {
+        platform_set_result(pt, i);
+        platform_run(pt, &trap);
+    }
+    printf("# %.0f ns for a patched call%s\n", since(&a, n), what);
+}
+
+// mov $1002,%eax; syscall; mov %rax,%rdi; jmp back, and read's shape after it.
+static void test_patched(void)
+{
+    uint8_t code[64] = {0xb8, 0xea, 3, 0, 0, 0x0f, 0x05, 0x48, 0x89, 0xc7, 0xeb, 0xf4};
+    uint8_t cmp[64] = {0xb8, 0xeb, 3, 0, 0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x72, 0xf1, 0x0f, 0x0b};
+    struct platform_mm *pm;
+    struct platform_site site = {.shape = PLATFORM_SITE_MOV, .nr = 1002, .offset = 0};
+    uint8_t bytes[8];
+    int file = platform_patch_file(platform);
+    CHECK("a site can be patched", file >= 0 && platform_patch_site(platform, (uint32_t)file, &site, bytes) == 0);
+    memcpy(code, bytes, 7);
+    struct platform_thread *pt = make_guest(&pm, (char *)code, (char *)code + 16);
+    platform_patch_base(pt, (uint32_t)file, CODE);
+    struct trap trap = {0};
+    platform_run(pt, &trap);
+    CHECK("a patched call needs no signal",
+          trap.reason == TRAP_SYSCALL && trap.nr == 1002 && !platform_has_frame(pt));
+    platform_set_result(pt, 99);
+    platform_run(pt, &trap);
+    struct guest_regs regs;
+    platform_get_regs(pt, &regs);
+    CHECK("its result and registers are right", trap.args[0] == 99 && regs.rip == CODE + 7 && regs.rdi == 99);
+    platform_set_result(pt, 98);
+    platform_demand_frame(pt);
+    platform_run(pt, &trap);
+    platform_get_regs(pt, &regs);
+    CHECK("the complete state can be had",
+          trap.reason == TRAP_INTERRUPT && platform_has_frame(pt) && regs.rip == CODE + 7 && regs.rax == 98);
+    regs.rip = CODE + 5; // as a call that is restarted
+    regs.rax = 1002;
+    platform_set_regs(pt, &regs);
+    platform_run(pt, &trap);
+    CHECK("a jump onto the old instruction is a call", trap.reason == TRAP_SYSCALL && trap.nr == 1002);
+    measure(pt, "");
+    platform_mm_destroy(pm);
+
+    site = (struct platform_site){.shape = PLATFORM_SITE_CMP, .compare = -4096, .offset = 5};
+    CHECK("a second site", platform_patch_site(platform, (uint32_t)file, &site, bytes) == 0);
+    memcpy(cmp + 5, bytes, 8);
+    pt = make_guest(&pm, (char *)cmp, (char *)cmp + 32);
+    platform_patch_base(pt, (uint32_t)file, CODE);
+    platform_run(pt, &trap);
+    CHECK("a call of the other shape", trap.reason == TRAP_SYSCALL && trap.nr == 1003 && !platform_has_frame(pt));
+    platform_set_result(pt, 5);
+    platform_run(pt, &trap);
+    CHECK("its comparison: below", trap.reason == TRAP_SYSCALL && trap.nr == 1003);
+    platform_set_result(pt, -5);
+    platform_run(pt, &trap);
+    CHECK("its comparison: an error", trap.reason == TRAP_FAULT && trap.sig == 4);
+    platform_mm_destroy(pm);
+}
+
 static void *interrupter(void *arg)
 {
     struct timespec ts = {0, 50000000};
@@ -262,6 +327,7 @@ int main(void)
         pthread_create(&th, NULL, service, (void *)i);
     }
     test_calls();
+    test_patched();
     test_fork();
     test_interrupt();
     test_attack(z.stub_call);
