@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_RANK_TASKLIST,    // kernel.tasks_lock: ids, parents, children, sessions, groups
     LOCK_RANK_SIGHAND,     // thread_group.sig_lock: handlers, pending signals, group state
     LOCK_RANK_TTY,         // tty.lock
+    LOCK_RANK_UNIX_GC,     // unix_table.gc_lock: descriptors in flight
     LOCK_RANK_SOCKET,      // socket.lock
     LOCK_RANK_PIPE,        // pipe.lock
     LOCK_RANK_EPOLL,       // epoll.lock

@@ -25,6 +25,7 @@ struct user_table;
 struct pi_table;
 struct tty;
 struct ipc_ns;
+struct unix_table;
 struct vfs;
 
 struct uts_name {
@@ -44,6 +45,7 @@ struct kernel {
     struct mount_ns *mounts; // initial mount namespace
     struct vfs *vfs;         // caches and tables of the file layer: vfs/vfs-int.h
     struct ipc_ns *ipc;
+    struct unix_table *unix_sockets; // net/unix/; made by the first socket
     const struct boot_spec *spec;
 
     struct lock tasks_lock;        // LOCK_RANK_TASKLIST
