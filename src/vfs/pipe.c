@@ -304,7 +304,7 @@ static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
         return 0;
     for (;;) {
         ret = read_available(t, p, u);
-        if (ret != -EAGAIN || (f->flags & O_NONBLOCK))
+        if (ret != -EAGAIN || (f->flags & O_NONBLOCK) || (u->flags & UIO_NOWAIT))
             break;
         ret = pipe_sleep(t, p, true);
         if (ret < 0)
@@ -425,7 +425,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
             done += ret;
             continue;
         }
-        if (ret != -EAGAIN || (f->flags & O_NONBLOCK))
+        if (ret != -EAGAIN || (f->flags & O_NONBLOCK) || (u->flags & UIO_NOWAIT))
             break;
         if (done)
             pipe_wake(p, true);
