@@ -49,6 +49,7 @@ struct uio {
 enum {
     UIO_APPEND = 1 << 0, // RWF_APPEND: as if the file were open with O_APPEND
     UIO_NOWAIT = 1 << 1, // RWF_NOWAIT: -EAGAIN rather than wait
+    UIO_AT_POSITION = 1 << 2, // *pos is the open file's own position, for files whose position the host keeps
 };
 
 #define UIO_MAX_SEGMENTS 1024 // UIO_MAXIOV

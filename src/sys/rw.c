@@ -32,6 +32,7 @@ static int64_t rw_at_position(struct task *t, struct file *f, struct uio *u, boo
     if (lock)
         lock_take(&f->pos_lock);
     uint64_t pos = f->pos;
+    u->flags |= UIO_AT_POSITION;
     int64_t n = write ? vfs_write(t, f, u, &pos) : vfs_read(t, f, u, &pos);
     if (n >= 0 && f->seekable)
         f->pos = pos;

@@ -90,7 +90,7 @@ static int64_t transfer_file(struct file *f, struct uio *u, uint64_t *pos, bool 
 {
     struct host_file *h = host_file_of(f);
     // read and write use the host's position; pread, pwrite and their kin come with one of their own.
-    int64_t offset = pos == &f->pos ? -1 : (int64_t)*pos;
+    int64_t offset = u->flags & UIO_AT_POSITION ? -1 : (int64_t)*pos;
     uint64_t done = 0;
     int64_t n = 0;
     while (u->remaining) {

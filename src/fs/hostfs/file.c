@@ -71,7 +71,7 @@ static int64_t file_read(struct file *f, struct uio *u, uint64_t *pos)
 static int64_t write_locked(struct file *f, int fd, struct uio *u, uint64_t *pos)
 {
     struct inode *inode = f->inode;
-    bool append = f->flags & O_APPEND;
+    bool append = (f->flags & O_APPEND) || (u->flags & UIO_APPEND);
     struct gofer_attr attr;
     if (append) {
         // Where the end is, the host knows; what the limit allows from there is counted as of now.
