@@ -18,34 +18,37 @@ enum { CHUNK = 64 << 10 };
 // One end of a transfer: an open file and the position to use.
 struct end {
     struct file *f;
-    bool own_position; // use and move f->pos
-    uint64_t pos;
-    uaddr_t out; // where the new position goes
+    uint64_t *pos; // of the file, or `own`
+    uint64_t own;
+    uaddr_t out; // where the new position goes; NULL: nowhere
 };
 
 // offset: a guest's pointer to a position, or NULL for the file's own.
 static int end_init(struct task *t, struct end *e, struct file *f, uaddr_t offset)
 {
-    int64_t pos;
-    *e = (struct end){.f = f, .own_position = !offset.a, .out = offset};
-    if (!offset.a) {
-        e->pos = f->pos;
+    *e = (struct end){.f = f, .pos = &f->pos, .out = offset};
+    if (!offset.a)
         return 0;
-    }
-    int r = copy_in_value(t, &pos, offset);
-    if (r < 0)
-        return r;
-    e->pos = (uint64_t)pos;
-    return pos < 0 ? -EINVAL : 0;
+    e->pos = &e->own;
+    int r = copy_in_value(t, &e->own, offset);
+    return r < 0 ? r : (int64_t)e->own < 0 ? -EINVAL : 0;
 }
 
 static int end_done(struct task *t, struct end *e)
 {
-    if (!e->own_position)
-        return copy_out_value(t, e->out, &e->pos);
-    if (e->f->seekable)
-        e->f->pos = e->pos;
-    return 0;
+    return e->out.a ? copy_out_value(t, e->out, &e->own) : 0;
+}
+
+// Puts the position back by what did not arrive.
+static void set_position(struct task *t, struct end *e, uint64_t pos)
+{
+    const struct file_ops *ops = file_ops(e->f);
+    if (*e->pos == pos)
+        return;
+    if (e->pos == &e->f->pos && ops->seek)
+        (void)ops->seek(e->f, (int64_t)pos, SEEK_SET); // a host's file keeps its position there
+    else
+        *e->pos = pos;
 }
 
 static int64_t read_chunk(struct task *t, struct end *e, void *buf, uint64_t size)
@@ -53,7 +56,8 @@ static int64_t read_chunk(struct task *t, struct end *e, void *buf, uint64_t siz
     struct uio u;
     struct uio_segment one;
     uio_init_kernel(&u, &one, buf, size);
-    return vfs_read(t, e->f, &u, &e->pos);
+    u.flags = e->pos == &e->f->pos ? UIO_AT_POSITION : 0;
+    return vfs_read(t, e->f, &u, e->pos);
 }
 
 static int64_t write_chunk(struct task *t, struct end *e, const void *buf, uint64_t size)
@@ -61,7 +65,8 @@ static int64_t write_chunk(struct task *t, struct end *e, const void *buf, uint6
     struct uio u;
     struct uio_segment one;
     uio_init_kernel(&u, &one, (void *)buf, size);
-    return vfs_write(t, e->f, &u, &e->pos);
+    u.flags = e->pos == &e->f->pos ? UIO_AT_POSITION : 0;
+    return vfs_write(t, e->f, &u, e->pos);
 }
 
 // From a file that can be read again at any place to any file.
@@ -73,13 +78,13 @@ static int64_t copy_ends(struct task *t, struct end *in, struct end *out, uint64
     if (!buf)
         return -ENOMEM;
     while (done < count) {
-        uint64_t start = in->pos;
+        uint64_t start = *in->pos;
         r = read_chunk(t, in, buf, MIN(count - done, CHUNK));
         if (r <= 0)
             break;
         int64_t n = r;
         r = write_chunk(t, out, buf, (uint64_t)n);
-        in->pos = start + (r > 0 ? (uint64_t)r : 0);
+        set_position(t, in, start + (r > 0 ? (uint64_t)r : 0));
         if (r <= 0)
             break;
         done += (uint64_t)r;
@@ -123,14 +128,14 @@ static int copy_range_check(const struct end *in, const struct end *out, uint64_
         return -EINVAL;
     if (!in->f->readable || !out->f->writable || (out->f->flags & O_APPEND))
         return -EBADF;
-    if (__builtin_add_overflow(in->pos, *len, &in_end) ||
-        __builtin_add_overflow(out->pos, *len, &out_end) || (int64_t)in_end < 0 ||
+    if (__builtin_add_overflow(*in->pos, *len, &in_end) ||
+        __builtin_add_overflow(*out->pos, *len, &out_end) || (int64_t)in_end < 0 ||
         (int64_t)out_end < 0)
         return -EOVERFLOW;
     (void)inode_getattr(in->f->inode);
     uint64_t size = LOAD_RELAXED(in->f->inode->size);
-    *len = in->pos >= size ? 0 : MIN(*len, size - in->pos);
-    if (in->f->inode == out->f->inode && in->pos < out->pos + *len && out->pos < in->pos + *len)
+    *len = *in->pos >= size ? 0 : MIN(*len, size - *in->pos);
+    if (in->f->inode == out->f->inode && *in->pos < *out->pos + *len && *out->pos < *in->pos + *len)
         return -EINVAL;
     return 0;
 }
@@ -226,7 +231,7 @@ static int64_t fill_pipe(struct task *t, struct end *from, struct file *pipe, ui
         r = pipe_wait_room(t, pipe, nonblock || done);
         if (r <= 0)
             break;
-        uint64_t start = from->pos, want = MIN(MIN(len - done, (uint64_t)r), CHUNK);
+        uint64_t start = *from->pos, want = MIN(MIN(len - done, (uint64_t)r), CHUNK);
         r = read_chunk(t, from, buf, want);
         if (r <= 0)
             break;
@@ -234,7 +239,7 @@ static int64_t fill_pipe(struct task *t, struct end *from, struct file *pipe, ui
         r = from->f->seekable ? pipe_put(pipe, buf, (uint64_t)n)
                               : put_all(t, pipe, buf, (uint64_t)n);
         if (from->f->seekable)
-            from->pos = start + (r > 0 ? (uint64_t)r : 0);
+            set_position(t, from, start + (r > 0 ? (uint64_t)r : 0));
         if (r <= 0)
             break;
         done += (uint64_t)r;
