@@ -27,9 +27,10 @@ int file_map_max_prot(struct file *f, bool shared);
 // msync of a range that is mapped shared.
 int file_map_sync(struct file *f, uint64_t offset, uint64_t size);
 // Mappings register with the file so that truncation can take the range away (mm_unmap_file_range() is the call back). Once
-// for each vma; called with mm.lock held, so they may take only locks of a higher rank.
-void file_map_added(struct file *f);
-void file_map_removed(struct file *f);
+// for each vma; called with mm.lock held, so they may take only locks of a higher rank. may_write: stores can reach the file,
+// now or after an mprotect (such a mapping is in the way of F_SEAL_WRITE).
+void file_map_added(struct file *f, bool may_write);
+void file_map_removed(struct file *f, bool may_write);
 // Two files with the same contents (opens of one inode) have the same identity. Never NULL, never followed.
 const void *file_map_identity(const struct file *f);
 // MADV_REMOVE of a shared writable mapping: punches a hole. -EOPNOTSUPP when the file can't.

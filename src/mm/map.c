@@ -9,7 +9,7 @@
 // Locking: mm.lock over decision, commands and tree. Sources of files are looked up before it is taken; a truncation that
 // comes between the two leaves pages of the same file accessible past its end until the next one, which harms nobody.
 //
-// DEVIATION: MAP_POPULATE and MAP_LOCKED don't fault pages in.
+// DEVIATION: MAP_POPULATE over a fixed place only reads the pages in: what another thread writes there meanwhile must stay.
 // DEVIATION: MAP_HUGETLB and MAP_SYNC are answered as by a kernel without huge pages and without persistent memory.
 #include "base/checked.h"
 #include "base/log.h"
@@ -301,8 +301,44 @@ static int plan_file(struct map_plan *p)
                            &p->source);
 }
 
+#define POPULATE_CHUNK (64ull << 10)
+
+// MAP_POPULATE: faults pages in through the stub's memory. What fails is left to be faulted in later, as on Linux.
+static void populate(const struct map_plan *p)
+{
+    const struct mm_target *target = p->target;
+    bool write = (p->prot & PROT_WRITE) && !p->file && !(p->request->flags & MAP_FIXED);
+    void *block;
+
+    if (!p->prot || !(block = kmalloc(POPULATE_CHUNK)))
+        return;
+    for (uint64_t at = 0; at < p->size; at += POPULATE_CHUNK) {
+        uint64_t n = MIN(p->size - at, POPULATE_CHUNK), done;
+        if (__atomic_load_n((uint32_t *)&target->task->pending_work, __ATOMIC_RELAXED) & TASK_WORK_KILL)
+            break;
+        done = write ? platform_write(target->mm->pm, p->addr + at, block, n)
+                     : platform_read(target->mm->pm, p->addr + at, block, n);
+        if (done < n)
+            break;
+    }
+    kfree(block);
+}
+
+// Shared memory without a file of the guest's: what it shows is a file of its own, nameless.
+static int use_anon_shared(struct map_plan *p, struct file **ret)
+{
+    *ret = file_create_anon_shared(p->size);
+    if (!*ret)
+        return -ENOMEM;
+    p->file = *ret;
+    p->offset = 0;
+    return 0;
+}
+
 int64_t mm_map(const struct mm_target *target, const struct mmap_request *request)
 {
+    const bool populates = (request->flags & (MAP_POPULATE | MAP_LOCKED)) && !(request->flags & MAP_NONBLOCK);
+    struct mm_target plain = *target;
     struct map_plan p = {
         .target = target,
         .request = request,
@@ -331,13 +367,19 @@ int64_t mm_map(const struct mm_target *target, const struct mmap_request *reques
         ret = plan_flags(&p);
     if (ret < 0)
         return ret;
-    if (!p.file && (p.vma_flags & VMA_SHARED)) {
-        shared_anon = file_create_anon_shared(p.size);
-        if (!shared_anon)
-            return -ENOMEM;
-        p.file = shared_anon;
+    if (populates) { // something is left to do after the change
+        plain.resume = false;
+        p.target = &plain;
     }
-    ret = plan_file(&p);
+    if (!p.file && (p.vma_flags & VMA_SHARED))
+        ret = use_anon_shared(&p, &shared_anon);
+    if (ret == 0)
+        ret = plan_file(&p);
+    if (ret == 0 && p.source.zero && (p.vma_flags & VMA_SHARED)) { // /dev/zero
+        ret = use_anon_shared(&p, &shared_anon);
+        if (ret == 0)
+            ret = plan_file(&p);
+    }
     if (ret == 0)
         ret = vma_stock_fill(&stock, 1);
     if (ret == 0) {
@@ -347,6 +389,8 @@ int64_t mm_map(const struct mm_target *target, const struct mmap_request *reques
     }
     vma_graveyard_done(&g);
     vma_stock_done(&stock);
+    if (ret >= 0 && populates && !target->batch)
+        populate(&p);
     if (shared_anon)
         file_unref(shared_anon);
     return ret;

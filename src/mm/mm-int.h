@@ -93,6 +93,12 @@ static inline bool vma_is_data(uint32_t flags, int prot)
     return (prot & PROT_WRITE) && !(flags & (VMA_SHARED | VMA_GROWSDOWN));
 }
 
+// Whether stores may reach the file, now or after an mprotect.
+static inline bool vma_may_write(const struct vma *v)
+{
+    return (v->flags & VMA_SHARED) && (v->max_prot & PROT_WRITE);
+}
+
 // ---- map.c ---- (mm.lock held)
 // RLIMIT_AS and RLIMIT_DATA for `pages` more.
 bool mm_may_expand(const struct mm_target *target, uint64_t pages, bool data);

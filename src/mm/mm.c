@@ -58,7 +58,7 @@ static void mm_free(struct mm *mm)
         struct vma *v = container_of(n, struct vma, node);
         rb_remove(&mm->vmas, n);
         if (v->file)
-            file_map_removed(v->file);
+            file_map_removed(v->file, vma_may_write(v));
         vma_bury(&g, v);
     }
     vma_graveyard_done(&g);

@@ -119,6 +119,8 @@ int mm_unmap(const struct mm_target *target, uint64_t addr, uint64_t size);
 int mm_protect(const struct mm_target *target, uint64_t addr, uint64_t size, int prot);
 int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old_size, uint64_t new_size, int flags,
                  uint64_t new_addr);
+// remap_file_pages(2), as Linux emulates it since 4.0: a mapping over the old one. addr, size, offset: whole pages.
+int mm_remap_file_pages(const struct mm_target *target, uint64_t addr, uint64_t size, uint64_t offset);
 int64_t mm_brk(const struct mm_target *target, uint64_t brk);
 int mm_advise(const struct mm_target *target, uint64_t addr, uint64_t size, int advice);
 int mm_sync(const struct mm_target *target, uint64_t addr, uint64_t size, int flags);      // msync(2)
@@ -129,7 +131,7 @@ int mm_lock_all(const struct mm_target *target, int flags);
 int mm_unlock_all(const struct mm_target *target);
 // mincore(2) of at most 4 MiB: one byte a page into vec. -ENOMEM when a part isn't mapped.
 int mm_mincore(const struct mm_target *target, uint64_t addr, uint64_t size, uint8_t *vec);
-// PR_SET_VMA_ANON_NAME; name NULL takes it away. remap_file_pages(2) is in sys/mman.c.
+// PR_SET_VMA_ANON_NAME; name NULL takes it away.
 int mm_set_name(const struct mm_target *target, uint64_t addr, uint64_t size, const char *name);
 
 // The target that a call of t itself uses.

@@ -337,3 +337,39 @@ int64_t mm_remap(const struct mm_target *target, uint64_t old_addr, uint64_t old
         file_unref(s.file);
     return ret;
 }
+
+// The shared file that all of [addr, addr+size) shows, with the first area's rights; with a reference.
+static struct file *shared_file_of(struct mm *mm, uint64_t addr, uint64_t size, int *ret_prot)
+{
+    struct vma *v = vma_at(mm, addr);
+    struct file *f = v && (v->flags & VMA_SHARED) ? v->file : NULL;
+
+    if (!f)
+        return NULL;
+    *ret_prot = v->prot;
+    for (uint64_t at = addr; at < addr + size; v = vma_next(v)) {
+        if (!v || v->start > at || v->file != f || v->prot != *ret_prot)
+            return NULL;
+        at = v->end;
+    }
+    return file_ref(f);
+}
+
+int mm_remap_file_pages(const struct mm_target *target, uint64_t addr, uint64_t size, uint64_t offset)
+{
+    struct mmap_request r = {.addr = addr, .size = size, .offset = offset, .flags = MAP_SHARED | MAP_FIXED};
+    struct mm_target plain = *target;
+    int64_t ret;
+
+    if (size == 0 || !mm_range_ok(addr, size))
+        return -EINVAL;
+    lock_take(&target->mm->lock);
+    r.file = shared_file_of(target->mm, addr, size, &r.prot);
+    lock_release(&target->mm->lock);
+    if (!r.file)
+        return -EINVAL;
+    plain.resume = false; // the address is not the result
+    ret = mm_map(&plain, &r);
+    file_unref(r.file);
+    return ret < 0 ? (int)ret : 0;
+}

@@ -219,7 +219,7 @@ static void merge_pair(struct mm *mm, struct vma *a, struct vma *b, struct vma_g
     a->end = b->end;
     a->flags |= b->flags & VMA_STALE;
     if (b->file)
-        file_map_removed(b->file);
+        file_map_removed(b->file, vma_may_write(b));
     vma_bury(g, b);
 }
 
@@ -241,7 +241,7 @@ static struct vma *merge_around(struct mm *mm, struct vma *v, struct vma_graveya
 struct vma *vma_insert(struct mm *mm, struct vma *v, struct vma_graveyard *g)
 {
     if (v->file)
-        file_map_added(v->file);
+        file_map_added(v->file, vma_may_write(v));
     link_vma(mm, v);
     vma_account(mm, v, true);
     return merge_around(mm, v, g);
@@ -277,7 +277,7 @@ void vma_split(struct mm *mm, uint64_t addr, struct vma_stock *stock)
     v->end = addr;
     v->valid = MIN(v->valid, addr);
     if (high->file)
-        file_map_added(high->file);
+        file_map_added(high->file, vma_may_write(high));
     link_vma(mm, high);
 }
 
@@ -286,7 +286,7 @@ static void drop_vma(struct mm *mm, struct vma *v, struct vma_graveyard *g)
     vma_account(mm, v, false);
     unlink_vma(mm, v);
     if (v->file)
-        file_map_removed(v->file);
+        file_map_removed(v->file, vma_may_write(v));
     vma_bury(g, v);
 }
 

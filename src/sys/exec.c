@@ -150,6 +150,8 @@ static int load_interpreter(struct exec *e)
     kfree(name);
     if (ret == 0)
         ret = read_head(i);
+    if (ret == 0 && i->head_size < ELF_HEADER_SIZE)
+        ret = -EIO;
     if (ret == 0)
         ret = exec_read_image(i);
     return ret == -ENOEXEC && i->file ? -ELIBBAD : ret;

@@ -64,6 +64,15 @@ int64_t sys_mremap(struct task *t, uint64_t addr, uint64_t old_len, uint64_t new
     return mm_remap(&target, addr, old_len, new_len, flags, new_addr);
 }
 
+int64_t sys_remap_file_pages(struct task *t, uint64_t addr, uint64_t len, int prot, uint64_t pgoff, int flags)
+{
+    struct mm_target target = resuming(t);
+
+    if (prot || pgoff > INT64_MAX / PAGE_SIZE)
+        return -EINVAL;
+    return mm_remap_file_pages(&target, PAGE_DOWN(addr), PAGE_DOWN(len), pgoff * PAGE_SIZE);
+}
+
 int64_t sys_brk(struct task *t, uint64_t brk)
 {
     struct mm_target target = resuming(t);

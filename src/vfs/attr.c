@@ -25,6 +25,8 @@ int vfs_chmod(struct task *t, const struct path *p, uint32_t mode)
     if (!inode_owner_or_capable(inode, t->cred))
         return -EPERM;
     struct setattr attr = {.valid = SETATTR_MODE, .mode = mode & 07777};
+    if ((inode->seals & 0x20 /* F_SEAL_EXEC */) && ((inode->mode ^ mode) & 0111))
+        return -EPERM;
     if ((mode & S_ISGID) && !inode_group_matches(inode, t->cred) &&
         !cred_capable(t->cred, CAP_FSETID))
         attr.mode &= ~(uint32_t)S_ISGID;

@@ -45,33 +45,38 @@ int file_map_max_prot(struct file *f, bool shared)
     return prot;
 }
 
-int file_map_sync(struct file *f, uint64_t offset, uint64_t size)
-{
-    const struct file_ops *ops = file_ops(f);
-    return ops->sync ? ops->sync(f, true, offset, size) : 0;
-}
-
 // The inode that has the pages: of an overlay's file, the one in the upper layer.
 static struct inode *map_inode(const struct file *f)
 {
     return f->type == FILE_TMPFS ? f->priv : f->inode;
 }
 
-void file_map_added(struct file *f)
+// DEVIATION: whether something was stored through a mapping of a file in memory isn't known: each msync of one that may be
+// written moves its times.
+int file_map_sync(struct file *f, uint64_t offset, uint64_t size)
+{
+    const struct file_ops *ops = file_ops(f);
+    if (f->type == FILE_TMPFS && f->writable) {
+        inode_touch(map_inode(f), false, true, true);
+        if (map_inode(f) != f->inode)
+            inode_touch(f->inode, false, true, true);
+    }
+    return ops->sync ? ops->sync(f, true, offset, size) : 0;
+}
+
+void file_map_added(struct file *f, bool may_write)
 {
     struct inode *inode = map_inode(f);
     __atomic_fetch_add((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
-    // DEVIATION: memfd seals: any mapping through a descriptor that is open for writing, private ones included, makes adding
-    // F_SEAL_WRITE fail with EBUSY.
-    if (f->writable)
+    if (may_write)
         __atomic_fetch_add((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
 }
 
-void file_map_removed(struct file *f)
+void file_map_removed(struct file *f, bool may_write)
 {
     struct inode *inode = map_inode(f);
     __atomic_fetch_sub((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
-    if (f->writable)
+    if (may_write)
         __atomic_fetch_sub((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
 }
 

@@ -297,12 +297,12 @@ const void *file_map_identity(const struct file *f)
     return f;
 }
 
-void file_map_added(struct file *f)
+void file_map_added(struct file *f, bool may_write)
 {
     fake_of(f)->maps++;
 }
 
-void file_map_removed(struct file *f)
+void file_map_removed(struct file *f, bool may_write)
 {
     fake_of(f)->maps--;
 }

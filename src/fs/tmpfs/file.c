@@ -285,6 +285,16 @@ static void cut(struct inode *inode, uint64_t from, uint64_t old_size)
     }
 }
 
+// What a mapping stored behind the end of file in its last page isn't part of the file when that grows.
+static void clear_tail(struct inode *inode, uint64_t end)
+{
+    struct tmpfs_inode *ti = tmpfs_i(inode);
+    lock_take(&ti->window_lock);
+    if (ti->window.mapped && end % PAGE_SIZE)
+        (void)memfile_punch(memfile(), &ti->window, end, PAGE_UP(end) - end);
+    lock_release(&ti->window_lock);
+}
+
 int tmpfs_resize(struct inode *inode, uint64_t size)
 {
     int r = 0;
@@ -303,6 +313,8 @@ int tmpfs_resize(struct inode *inode, uint64_t size)
         lock_release(&inode->lock);
         if (size < old)
             cut(inode, size, old);
+        else
+            clear_tail(inode, old);
     }
     lock_release(&inode->dir_lock);
     return r;
