@@ -26,6 +26,14 @@ static void answer_fault(struct task *t, const struct trap *trap)
         if (mm_fault(t, trap, &signo, &code) == 0)
             return;
     }
+    if (log_enabled(LOG_DEBUG)) {
+        struct guest_regs r;
+        platform_get_regs(t->pt, &r);
+        log_debug("[%u] %s: signal %d code %d at %#lx (error %#x): rip %#lx rsp %#lx rax %#lx rdi %#lx rsi %#lx rdx %#lx "
+                  "rcx %#lx fs %#lx",
+                  t->tid, t->comm, signo, code, trap->addr, trap->error_code, r.rip, r.rsp, r.rax, r.rdi, r.rsi, r.rdx,
+                  r.rcx, r.fs_base);
+    }
     struct linux_siginfo info = {.signo = signo, .code = code};
     info.fault.addr = trap->addr;
     signal_force(t, signo, &info);

@@ -53,6 +53,13 @@ stub_handler:
     andq $-16, %rsp
     cld
     call stub_trap
+    testl %eax, %eax
+    jnz stub_sigreturn
+    // Stub code was interrupted, or put right after a fault: it goes on at once. Its own windows look at the mark.
+    movq %r12, %rsp
+    movl $15, %eax
+    syscall
+    ud2
 stub_sigreturn:
     movq %r12, %rsp
     // Window: an interrupt in here moves the program counter to stub_sigreturn_marked.

@@ -59,7 +59,7 @@ long stub_thread(const uint64_t args[5]);
 long stub_futex(struct slot *s, const uint64_t args[6]);
 unsigned long stub_copy(void *dst, const void *src, unsigned long size);
 unsigned long stub_copy_string(void *dst, const void *src, unsigned long size);
-void stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc);
+int stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc);
 void stub_interrupted(struct stub_ucontext *uc);
 long stub_patched(struct slot *s);
 struct stub_ucontext *stub_child(struct slot *s);
@@ -363,33 +363,34 @@ static void trap_syscall(struct slot *s, struct stub_siginfo *info, struct stub_
     serve_frame(s, SLOT_SYSCALL, uc);
 }
 
-void stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc)
+// Returns whether the frame is that of guest code, before whose continuation the mark has to be looked at.
+int stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc)
 {
     struct slot *s = (struct slot *)((unsigned long)uc & -(unsigned long)SLOT_SIZE);
     unsigned long ip = uc->regs.rip;
+    if (sig == STUB_SIGNAL && in_stub_code(ip)) {
+        interrupt_stub_code(s, uc);
+        return 0;
+    }
+    if (ip == (unsigned long)stub_copy_insn && sig != SIGSYS) {
+        uc->regs.rip = (unsigned long)stub_copy_fault;
+        return 0;
+    }
+    if (ip == (unsigned long)stub_string_insn && sig != SIGSYS) {
+        uc->regs.rip = (unsigned long)stub_string_fault;
+        return 0;
+    }
     s->siginfo = (uint64_t)info - (uint64_t)s;
     if (sig == STUB_SIGNAL) {
-        if (in_stub_code(ip))
-            interrupt_stub_code(s, uc);
-        else
-            stub_interrupted(uc);
-        return;
-    }
-    if (sig == SIGSYS && info->code == 1 /* SYS_SECCOMP */) {
+        stub_interrupted(uc);
+    } else if (sig == SIGSYS && info->code == 1 /* SYS_SECCOMP */) {
         trap_syscall(s, info, uc);
-        return;
+    } else {
+        s->request.in_count = 0;
+        s->request.nr = (uint32_t)sig;
+        serve_frame(s, SLOT_FAULT, uc);
     }
-    if (ip == (unsigned long)stub_copy_insn) {
-        uc->regs.rip = (unsigned long)stub_copy_fault;
-        return;
-    }
-    if (ip == (unsigned long)stub_string_insn) {
-        uc->regs.rip = (unsigned long)stub_string_fault;
-        return;
-    }
-    s->request.in_count = 0;
-    s->request.nr = (uint32_t)sig;
-    serve_frame(s, SLOT_FAULT, uc);
+    return 1;
 }
 
 long stub_patched(struct slot *s)
