@@ -219,14 +219,9 @@ TEST(interrupted_read)
     gt_wait_state(pid, "S");
     CHECK_EQ(kill(pid, SIGUSR1), 0);
     /* The child is asleep in its last read once it has emptied the pipe. */
-    for (;;) {
-        int n = -1;
-
-        gt_msleep(5);
+    for (int n = -1; n != 0; gt_msleep(5))
         CHECK_EQ(ioctl(p[0], FIONREAD, &n), 0);
-        if (n == 0 && gt_state(pid) == 'S')
-            break;
-    }
+    gt_wait_state(pid, "S");
     gt_msleep(50);
     gt_wait_state(pid, "S");
     CHECK_EQ(kill(pid, SIGUSR1), 0);
