@@ -7,19 +7,26 @@
 #include "host/syscall.h"
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SPAWN_STACK = 64 * 1024 };
 
 void spawn_init(struct spawn *s, const char *role, int binary, uint64_t clone_flags)
 {
-    *s = (struct spawn){
-        .role = role, .binary = binary, .clone_flags = clone_flags, .pid = -1, .pidfd = -1};
+    *s = (struct spawn){.role = role,
+                        .binary = binary,
+                        .clone_flags = clone_flags,
+                        .pid = -1,
+                        .pidfd = -1,
+                        .parent = -1};
     for (int i = 0; i < SPAWN_MAX_FDS; i++)
         s->fds[i] = -1;
 }
@@ -52,12 +59,33 @@ static long arrange_descriptors(const struct spawn *s, int *ret_binary)
     return ret;
 }
 
+// The child dies with its parent, also before it is what it is going to be. What happens before the first line here is
+// seen by the second; whoever waits asks again from time to time, for the moment between the two.
+static long follow_parent(const struct spawn *s)
+{
+    struct pollfd fd = {.fd = s->parent, .events = POLLIN};
+    struct timespec none = {0};
+    long ret = host_syscall2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    if (ret < 0)
+        return ret;
+    ret = host_syscall5(SYS_ppoll, (long)&fd, 1, (long)&none, 0, 0);
+    return ret > 0 ? -EOWNERDEAD : ret;
+}
+
 static long take_mapped_user(struct spawn *s)
 {
-    while (!atomic_load_explicit(&s->mapped, memory_order_acquire))
-        (void)host_syscall4(SYS_futex, (long)&s->mapped, FUTEX_WAIT_PRIVATE, 0, 0);
-    long ret = host_syscall3(SYS_setresgid, 0, 0, 0);
-    return ret < 0 ? ret : host_syscall3(SYS_setresuid, 0, 0, 0);
+    const struct timespec second = {.tv_sec = 1};
+    long ret = 0;
+    while (ret == 0 && !atomic_load_explicit(&s->mapped, memory_order_acquire)) {
+        (void)host_syscall4(SYS_futex, (long)&s->mapped, FUTEX_WAIT_PRIVATE, 0, (long)&second);
+        ret = follow_parent(s);
+    }
+    if (ret == 0)
+        ret = host_syscall3(SYS_setresgid, 0, 0, 0);
+    if (ret == 0)
+        ret = host_syscall3(SYS_setresuid, 0, 0, 0);
+    // The change of user has undone the first of these.
+    return ret < 0 ? ret : follow_parent(s);
 }
 
 static int spawn_child(void *arg)
@@ -66,7 +94,9 @@ static int spawn_child(void *arg)
     int binary;
     // Away from the terminal: its signals are for the guest, and come by message.
     (void)host_syscall0(SYS_setsid);
-    long ret = arrange_descriptors(s, &binary);
+    long ret = follow_parent(s);
+    if (ret >= 0)
+        ret = arrange_descriptors(s, &binary);
     if (ret >= 0 && s->waits_for_mapping)
         ret = take_mapped_user(s);
     if (ret >= 0) {
@@ -89,6 +119,9 @@ int spawn_start(struct spawn *s, struct error *e)
         s->stack = NULL;
         return error_set(e, errno, "map a stack");
     }
+    s->parent = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (s->parent < 0)
+        return error_set(e, errno, "open a descriptor of the command's own process");
     int flags = (int)(uint32_t)(s->clone_flags | CLONE_VM | CLONE_PIDFD | SIGCHLD);
     s->pid = clone(spawn_child, s->stack + SPAWN_STACK, flags, s, &s->pidfd);
     if (s->pid < 0)
@@ -117,6 +150,9 @@ void spawn_done(struct spawn *s)
     if (s->pidfd >= 0)
         close(s->pidfd);
     s->pidfd = -1;
+    if (s->parent >= 0)
+        close(s->parent);
+    s->parent = -1;
     if (s->stack)
         munmap(s->stack, SPAWN_STACK);
     s->stack = NULL;

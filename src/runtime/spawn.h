@@ -16,6 +16,7 @@ struct spawn {
         waits_for_mapping; // until spawn_release(): a program executed without a mapped user has no capability
     // Results.
     int pid, pidfd;
+    int parent;              // pidfd of the command itself, for the child
     _Atomic uint32_t mapped; // futex word of spawn_release()
     _Atomic int error;       // errno of a child that could not execute the binary
     char *stack;

@@ -33,10 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(block + 12, &total, sizeof(total));
     }
     if (boot_spec_parse(block, size, &s, &what) == 0) {
-        uint64_t sum = walk(&s.args) + walk(&s.env) + walk(&s.masked_paths) + walk(&s.readonly_paths);
+        uint64_t sum =
+            walk(&s.args) + walk(&s.env) + walk(&s.masked_paths) + walk(&s.readonly_paths);
         sum += strlen(s.id) + strlen(s.cwd) + strlen(s.hostname) + strlen(s.domainname);
         for (uint32_t i = 0; i < s.mount_count; i++)
-            sum += strlen(s.mounts[i].target) + strlen(s.mounts[i].source) + strlen(s.mounts[i].options);
+            sum += strlen(s.mounts[i].target) + strlen(s.mounts[i].source) +
+                   strlen(s.mounts[i].options);
         for (uint32_t i = 0; i < s.export_count; i++)
             sum += strlen(s.exports[i].path);
         for (uint32_t i = 0; i < s.group_count; i++)

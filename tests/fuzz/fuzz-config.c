@@ -32,7 +32,8 @@ static void must_be_accepted(const struct container *c)
     const char *what;
     int fd;
     make_exports(c, &x);
-    if (c->mount_count > BOOT_MAX_MOUNTS || boot_spec_write(c, &o, &x, false, terminals, &fd, &e) < 0)
+    if (c->mount_count > BOOT_MAX_MOUNTS ||
+        boot_spec_write(c, &o, &x, false, terminals, &fd, &e) < 0)
         return;
     if (fstat(fd, &st) < 0)
         abort();

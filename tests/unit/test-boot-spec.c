@@ -121,7 +121,8 @@ static void test_truncated(void **state)
     const char *what;
     char *data = write_block(&size);
     uint64_t room = PAGE_UP(size);
-    char *area = mmap(NULL, room + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *area =
+        mmap(NULL, room + PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(area != MAP_FAILED);
     assert_int_equal(mprotect(area + room, PAGE_SIZE, PROT_NONE), 0);
     for (uint64_t cut = 0; cut < size; cut += 8) {

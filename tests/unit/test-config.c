@@ -4,7 +4,9 @@
 #include "unit.h"
 #include <sys/mount.h>
 
-#define START "{\"ociVersion\":\"1.3.0\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\""
+#define START                                                                                 \
+    "{\"ociVersion\":\"1.3.0\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"args\":[\"a\"]," \
+    "\"cwd\":\"/\""
 
 static int parse(const char *text, struct container *c, struct error *e)
 {
@@ -40,13 +42,16 @@ static void test_least(void **state)
 static void test_process(void **state)
 {
     struct container c;
-    must_parse(START ",\"terminal\":true,\"consoleSize\":{\"height\":1,\"width\":65535},\"noNewPrivileges\":true,"
-                     "\"user\":{\"uid\":4294967294,\"gid\":2,\"umask\":511,\"additionalGids\":[1,2]},"
-                     "\"env\":[\"A=b=c\"],\"oomScoreAdj\":-1000,"
-                     "\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_CHECKPOINT_RESTORE\",\"CAP_NEW\"],"
-                     "\"ambient\":[\"CAP_KILL\"]},"
-                     "\"rlimits\":[{\"type\":\"RLIMIT_RTTIME\",\"soft\":0,\"hard\":18446744073709551615}]}}",
-               &c);
+    must_parse(
+        START
+        ",\"terminal\":true,\"consoleSize\":{\"height\":1,\"width\":65535},\"noNewPrivileges\":"
+        "true,"
+        "\"user\":{\"uid\":4294967294,\"gid\":2,\"umask\":511,\"additionalGids\":[1,2]},"
+        "\"env\":[\"A=b=c\"],\"oomScoreAdj\":-1000,"
+        "\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_CHECKPOINT_RESTORE\",\"CAP_NEW\"],"
+        "\"ambient\":[\"CAP_KILL\"]},"
+        "\"rlimits\":[{\"type\":\"RLIMIT_RTTIME\",\"soft\":0,\"hard\":18446744073709551615}]}}",
+        &c);
     assert_true(c.terminal && c.no_new_privs);
     assert_int_equal(c.console_cols, 65535);
     assert_true(c.uid == 4294967294u);
@@ -63,12 +68,16 @@ static void test_process(void **state)
 static void test_mounts(void **state)
 {
     struct container c;
-    must_parse(START "},\"mounts\":["
-                     "{\"destination\":\"proc\",\"type\":\"proc\"},"
-                     "{\"destination\":\"/dev/../dev/./\",\"type\":\"tmpfs\",\"options\":[\"nosuid\",\"size=1k\",\"mode=1\"]},"
-                     "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"x\",\"options\":[\"ro\",\"rw\",\"nodev\"]},"
-                     "{\"destination\":\"/b\",\"type\":\"none\",\"source\":\"/x\",\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
-                     "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"}]}",
+    must_parse(START
+               "},\"mounts\":["
+               "{\"destination\":\"proc\",\"type\":\"proc\"},"
+               "{\"destination\":\"/dev/../dev/./"
+               "\",\"type\":\"tmpfs\",\"options\":[\"nosuid\",\"size=1k\",\"mode=1\"]},"
+               "{\"destination\":\"/"
+               "a\",\"type\":\"bind\",\"source\":\"x\",\"options\":[\"ro\",\"rw\",\"nodev\"]},"
+               "{\"destination\":\"/b\",\"type\":\"none\",\"source\":\"/"
+               "x\",\"options\":[\"rbind\",\"ro\",\"rprivate\"]},"
+               "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"}]}",
                &c);
     assert_int_equal(c.mount_count, 4);
     assert_string_equal(c.mounts[0].target, "/proc");
@@ -87,11 +96,13 @@ static void test_mounts(void **state)
 static void test_linux(void **state)
 {
     struct container c;
-    must_parse(START "},\"hostname\":\"h\",\"annotations\":{\"k\":\"v\"},\"linux\":{"
-                     "\"resources\":{\"memory\":{\"limit\":1048576},\"pids\":{\"limit\":-1}},"
-                     "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\",\"path\":\"/run/netns/x\"}],"
-                     "\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"]}}",
-               &c);
+    must_parse(
+        START
+        "},\"hostname\":\"h\",\"annotations\":{\"k\":\"v\"},\"linux\":{"
+        "\"resources\":{\"memory\":{\"limit\":1048576},\"pids\":{\"limit\":-1}},"
+        "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\",\"path\":\"/run/netns/x\"}],"
+        "\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"]}}",
+        &c);
     assert_int_equal(c.memory_limit, 1 << 20);
     assert_int_equal(c.pids_limit, 0);
     assert_int_equal(c.masked_paths.count, 1);
@@ -104,7 +115,10 @@ static void test_linux(void **state)
 static void test_json_rules(void **state)
 {
     struct container c;
-    must_parse(START "},\"hostname\":\"a\",\"hostname\":\"b\",\"mounts\":null,\"unknown\":{\"x\":[1e999]}}", &c);
+    must_parse(
+        START
+        "},\"hostname\":\"a\",\"hostname\":\"b\",\"mounts\":null,\"unknown\":{\"x\":[1e999]}}",
+        &c);
     assert_string_equal(c.hostname, "b");
     container_done(&c);
 }
@@ -136,27 +150,34 @@ static void test_wrong(void **state)
         {START ",\"args\":\"a\"}}", "process.args: must be a list"},
         {START ",\"cwd\":\"x\"}}", "absolute"},
         {START ",\"env\":[\"x\"]}}", "NAME=VALUE"},
-        {START ",\"user\":{\"uid\":-1}}}", "process.user.uid: must be a whole number from 0 to 4294967294"},
+        {START ",\"user\":{\"uid\":-1}}}",
+         "process.user.uid: must be a whole number from 0 to 4294967294"},
         {START ",\"user\":{\"uid\":4294967295}}}", "process.user.uid"},
         {START ",\"user\":{\"umask\":512}}}", "process.user.umask"},
         {START ",\"user\":{\"additionalGids\":[1,-2]}}}", "additionalGids[1]"},
         {START ",\"oomScoreAdj\":1001}}", "from -1000 to 1000"},
         {START ",\"terminal\":1}}", "true or false"},
         {START ",\"rlimits\":[{\"type\":\"RLIMIT_X\"}]}}", "unknown limit"},
-        {START ",\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":2,\"hard\":1}]}}", "above the hard limit"},
+        {START ",\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":2,\"hard\":1}]}}",
+         "above the hard limit"},
         {START ",\"rlimits\":[{\"type\":\"RLIMIT_CPU\"},{\"type\":\"RLIMIT_CPU\"}]}}", "twice"},
         {START "},\"hostname\":\"\\u0000\"}", "NUL"},
         {START "},\"mounts\":[{\"type\":\"proc\"}]}", "mounts[0].destination: is missing"},
-        {START "},\"mounts\":[{\"destination\":\"/../..\",\"type\":\"proc\"}]}", "root can't be mounted over"},
-        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"ext4\"}]}", "\"ext4\" is not supported"},
+        {START "},\"mounts\":[{\"destination\":\"/../..\",\"type\":\"proc\"}]}",
+         "root can't be mounted over"},
+        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"ext4\"}]}",
+         "\"ext4\" is not supported"},
         {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\"}]}", "source: is missing"},
-        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/\",\"options\":[\"size=1\"]}]}",
+        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/"
+               "\",\"options\":[\"size=1\"]}]}",
          "no option of a bind mount"},
-        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/\",\"options\":[\"idmap\"]}]}",
+        {START "},\"mounts\":[{\"destination\":\"/x\",\"type\":\"bind\",\"source\":\"/"
+               "\",\"options\":[\"idmap\"]}]}",
          "\"idmap\" is not supported"},
         {START "},\"mounts\":[7]}", "mounts[0]: must be an object"},
         {START "},\"hooks\":{\"poststart\":[{\"path\":\"/x\"}]}}", "hooks are not supported"},
-        {START "},\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/x\"}]}}", "not supported yet"},
+        {START "},\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/x\"}]}}",
+         "not supported yet"},
         {START "},\"linux\":{\"namespaces\":[{}]}}", "type: is missing"},
         {START "},\"annotations\":{\"a\":1}}", "must be a text"},
     };
@@ -186,8 +207,9 @@ static void test_depth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_least),      cmocka_unit_test(test_process), cmocka_unit_test(test_mounts),
-        cmocka_unit_test(test_linux),      cmocka_unit_test(test_json_rules), cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_least),      cmocka_unit_test(test_process),
+        cmocka_unit_test(test_mounts),     cmocka_unit_test(test_linux),
+        cmocka_unit_test(test_json_rules), cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_depth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
