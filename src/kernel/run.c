@@ -34,6 +34,9 @@ static void answer_fault(struct task *t, const struct trap *trap)
                   t->tid, t->comm, signo, code, trap->addr, trap->error_code, r.rip, r.rsp, r.rax, r.rdi, r.rsi, r.rdx,
                   r.rcx, r.fs_base);
     }
+    t->fault_error = trap->error_code;
+    t->fault_trapno = trap->trapno;
+    t->fault_addr = trap->addr;
     struct linux_siginfo info = {.signo = signo, .code = code};
     info.fault.addr = trap->addr;
     signal_force(t, signo, &info);

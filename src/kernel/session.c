@@ -11,10 +11,9 @@
 bool process_group_is_orphaned_locked(struct process_group *pg, struct thread_group *ignored)
 {
     struct thread_group *g;
-    struct kernel *k = the_kernel();
     list_for_each(g, &pg->members, pgrp_node)
     {
-        if (g == ignored || g->dead || !g->parent || g->parent == k->init->group)
+        if (g == ignored || g->dead || !g->parent)
             continue;
         struct process_group *other = g->parent->pgrp;
         if (other && other != pg && other->session == pg->session)

@@ -284,6 +284,8 @@ int64_t signal_return(struct task *t)
     if (copy_in(t, &uc, UADDR(regs.rsp), sizeof(uc)) < 0)
         return bad_frame(t);
     signal_set_blocked(t, uc.mask);
+    // By the stack pointer of the handler, as Linux does: what is in use is not replaced.
+    restore_altstack(t, &uc.stack, regs.rsp);
     const struct sigcontext_wire *mc = &uc.mc;
     regs.r8 = mc->r8;
     regs.r9 = mc->r9;
@@ -306,7 +308,6 @@ int64_t signal_return(struct task *t)
     regs.orig_rax = UINT64_MAX;
     if (restore_fpstate(t, mc->fpstate) < 0)
         return bad_frame(t);
-    restore_altstack(t, &uc.stack, regs.rsp);
     t->signal_depth--;
     platform_set_regs(t->pt, &regs);
     return (int64_t)regs.rax;
