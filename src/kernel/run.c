@@ -99,7 +99,9 @@ void task_run(struct task *t)
         if (unlikely(work & TASK_WORK_MM))
             mm_run_deferred(t);
         bool resumed = platform_resumed(t->pt);
-        if (unlikely((work & SIGNAL_WORK) || (ti.is_syscall && is_restart_code(ti.result))) && !resumed)
+        // A call that was cut short for a handler has to be settled even when another thread has taken the signal.
+        bool unsettled = t->unsettled.valid || (ti.is_syscall && is_restart_code(ti.result));
+        if (unlikely((work & SIGNAL_WORK) || unsettled) && !resumed)
             signal_deliver(t);
         if (ti.is_syscall && !ti.no_result && !resumed)
             platform_set_result(t->pt, ti.result);
