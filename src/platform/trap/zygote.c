@@ -28,12 +28,13 @@
 #define FILTER_ROOM 160
 #define SEND_WAKE_UP_SYNC SECCOMP_IOW(4, uint64_t)
 
+#include "stub-image.h"
 extern const uint8_t stub_image_start[], stub_image_end[];
 __asm__(".pushsection .rodata\n"
         ".balign 64\n"
         ".globl stub_image_start\n"
         "stub_image_start:\n"
-        ".incbin \"" STUB_IMAGE_FILE "\"\n"
+        ".incbin \"" STUB_IMAGE_FILE "\" # " STUB_IMAGE_HASH "\n"
         ".globl stub_image_end\n"
         "stub_image_end:\n"
         ".popsection\n");
