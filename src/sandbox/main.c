@@ -129,7 +129,7 @@ static void sort_groups(uint32_t *groups, uint32_t count)
 
 static struct cred *initial_cred(const struct boot_spec *spec)
 {
-    struct cred *c = kmalloc(sizeof(*c));
+    struct cred *c = cred_create();
     if (!c)
         fail(-ENOMEM, "credentials of the first process");
     refcount_init(&c->refs, 1);
