@@ -62,7 +62,7 @@ uint64_t host_node_ino(const struct host_export *e, const struct gofer_attr *att
 // link: room for GOFER_LINK_MAX + 1 bytes, or NULL; the target's size goes to *link_size (0: no symbolic link). *ret may be NULL.
 int host_node_lookup(struct host_node *dir, const char *name, uint32_t len, struct host_node **ret, struct gofer_attr *attr,
                      char *link, uint32_t *link_size);
-// Fresh attributes: from a descriptor when there is one, else by a message.
+// Fresh attributes.
 int host_node_getattr(struct host_node *n, struct gofer_attr *attr);
 // Calls `entry` for each entry. if_small: -E2BIG when it is a large directory (nothing was called then).
 typedef int host_list_fn(void *arg, const struct gofer_entry_view *entry);
@@ -124,7 +124,8 @@ struct gofer_counts {
     uint64_t fds;
 };
 void gofer_counts_get(struct kernel *k, struct gofer_counts *out);
-// Attributes of an open descriptor.
+// Attributes of an open descriptor, but for the owner (uid and gid are UINT32_MAX): the kernel process lives in a user namespace
+// of its own, in which the host's ids have no names.
 int host_fd_getattr(int fd, struct gofer_attr *out);
 // The gofer's end of the channel is closed: fails all calls. From the thread that watches it.
 void gofer_client_hangup(struct kernel *k);

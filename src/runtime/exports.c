@@ -243,6 +243,24 @@ static int add_export(struct exports *x, const char *path, uint32_t flags, struc
     return 0;
 }
 
+// A regular file is handed over open: the file proxy can't open what an O_PATH descriptor names, having no /proc. Read-only where
+// it can't be written at present (a running program).
+static int open_file_export(struct export *x, struct error *e)
+{
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", x->fd);
+    int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd = -1;
+    if (!(x->flags & BOOT_EXPORT_READONLY))
+        fd = open(path, flags | O_RDWR);
+    if (fd < 0)
+        fd = open(path, flags | O_RDONLY);
+    if (fd < 0)
+        return error_set(e, errno, "open %s", x->path);
+    close(x->fd);
+    x->fd = fd;
+    return 0;
+}
+
 static int open_export(struct export *x, bool recursive, struct error *e)
 {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
@@ -266,7 +284,7 @@ static int open_export(struct export *x, bool recursive, struct error *e)
     if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
         return error_set(e, errno, "set the mount flags of %s (Linux 5.12 or later is needed)",
                          x->path);
-    return 0;
+    return S_ISREG(st.st_mode) ? open_file_export(x, e) : 0;
 }
 
 static int plan_exports(struct container *c, const struct run_options *o, struct exports *x,

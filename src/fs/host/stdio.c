@@ -238,8 +238,8 @@ static void show_as(struct inode *inode, const struct gofer_attr *attr)
 {
     inode->ino = attr->ino;
     inode->rdev = attr->rdev;
-    inode->uid = attr->uid;
-    inode->gid = attr->gid;
+    inode->uid = the_kernel()->spec->uid; // the host's owner has no name here
+    inode->gid = the_kernel()->spec->gid;
     inode->size = attr->size;
     inode->blocks = attr->blocks;
     inode->mtime = (struct timespec64){.sec = attr->mtime.sec, .nsec = attr->mtime.nsec};

@@ -20,8 +20,10 @@ static struct gofer_time time_to_gofer(const struct timespec64 *t)
 static void fill(struct inode *inode, const struct gofer_attr *attr)
 {
     inode->mode = (inode->mode & S_IFMT) | (attr->mode & 07777);
-    inode->uid = attr->uid;
-    inode->gid = attr->gid;
+    if (attr->uid != UINT32_MAX || attr->gid != UINT32_MAX) { // from a descriptor: owner unknown, as it was
+        inode->uid = attr->uid;
+        inode->gid = attr->gid;
+    }
     inode->nlink = attr->nlink;
     inode->size = attr->size;
     inode->blocks = attr->blocks;
@@ -86,9 +88,20 @@ int hostfs_getattr(struct inode *inode)
 {
     struct host_node *n = inode->priv;
     struct gofer_attr attr;
-    if (!n->export->shared || is_fresh(n))
+    int error;
+    if (!n->export->shared)
         return 0;
-    int error = host_node_getattr(n, &attr);
+    if (is_fresh(n)) {
+        // What a descriptor tells costs no message.
+        int fd = S_ISREG(inode->mode) ? host_node_peek_fd(n, HOST_FD_READ) : -1;
+        if (fd < 0)
+            return 0;
+        if ((error = host_fd_getattr(fd, &attr)) == 0)
+            host_attr_apply(inode, &attr);
+        host_node_put_fd(n);
+        return error;
+    }
+    error = host_node_getattr(n, &attr);
     if (error < 0)
         return error;
     if (attr.ino != n->ino || attr.dev != n->dev || ((attr.mode ^ inode->mode) & S_IFMT))
@@ -127,9 +140,11 @@ int hostfs_setattr(struct inode *inode, const struct setattr *attr)
     if (fd >= 0) {
         error = hostfs_truncate_fd(fd, attr->size, &now);
         host_node_put_fd(n);
-    } else {
-        error = host_node_setattr(n, &request, &now);
+        if (error == 0)
+            host_attr_apply(inode, &now);
+        return error;
     }
+    error = host_node_setattr(n, &request, &now);
     if (error == 0)
         hostfs_refreshed(inode, &now);
     return error;

@@ -46,7 +46,7 @@ int hostfs_open(struct inode *inode, struct file *f)
     if (error < 0)
         return error;
     if (fresh && n->export->shared)
-        hostfs_refreshed(inode, &attr);
+        host_attr_apply(inode, &attr);
     f->type = FILE_HOSTFS;
     return 0;
 }
@@ -185,7 +185,7 @@ static int file_allocate(struct file *f, int mode, uint64_t offset, uint64_t siz
     if (error == 0)
         error = host_fd_getattr(fd, &attr);
     if (error == 0)
-        hostfs_refreshed(inode, &attr);
+        host_attr_apply(inode, &attr);
     lock_release(&inode->dir_lock);
     host_node_put_fd(n);
     return error;

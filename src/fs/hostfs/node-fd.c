@@ -141,6 +141,9 @@ static int open_fd(struct host_node *n, bool write, struct gofer_attr *attr, boo
             *attr = h->attr;
             *fresh = true;
         }
+        // A file that is exported by itself comes as the gofer has it, open for writing, too.
+        if (!write && !n->export->read_only)
+            write = (host_get_flags(m->fd) & O_ACCMODE) == O_RDWR;
         node_adopt_fd(n, write, m->fd);
         m->fd = -1;
     }
@@ -153,11 +156,12 @@ int host_node_get_fd(struct host_node *n, enum host_fd_use use, struct gofer_att
     if (attr)
         *fresh = false;
     __atomic_fetch_add((uint32_t *)&n->users, 1, __ATOMIC_SEQ_CST);
-    for (;;) {
+    // Opened and closed again by somebody who makes room, a few times at worst.
+    for (int tries = 0;; tries++) {
         int fd = usable(n, use);
         if (fd >= 0)
             return fd;
-        int error = open_fd(n, use == HOST_FD_WRITE, attr, fresh);
+        int error = tries < 8 ? open_fd(n, use == HOST_FD_WRITE, attr, fresh) : -EACCES;
         if (error < 0) {
             host_node_put_fd(n);
             return error;

@@ -379,8 +379,8 @@ int host_fd_getattr(int fd, struct gofer_attr *out)
         return error;
     *out = (struct gofer_attr){
         .mode = x.stx_mode,
-        .uid = x.stx_uid,
-        .gid = x.stx_gid,
+        .uid = UINT32_MAX,
+        .gid = UINT32_MAX,
         .nlink = x.stx_nlink,
         .ino = x.stx_ino,
         .dev = makedev(x.stx_dev_major, x.stx_dev_minor),
@@ -400,12 +400,6 @@ int host_node_getattr(struct host_node *n, struct gofer_attr *attr)
 {
     struct gofer_request request = {.op = GOFER_LOOKUP};
     struct gofer_message *m;
-    int fd = host_node_peek_fd(n, HOST_FD_READ);
-    if (fd >= 0) {
-        int error = host_fd_getattr(fd, attr);
-        host_node_put_fd(n);
-        return error;
-    }
     int error = node_ask(n, &request, NULL, 0, &m);
     if (error < 0)
         return error;
