@@ -26,7 +26,7 @@ if [ "$how" = native ]; then
     prefix=()
 else
     [ -x "$how" ] || { echo "run.sh: $how is not a program" >&2; exit 2; }
-    prefix=("$how" do --)
+    prefix=("$how" do)
 fi
 
 passed=0 failed=0 skipped=0
@@ -47,7 +47,15 @@ for source in "$here"/*.c; do
         "$bin/overlay" -xverify "$lower" | sort >"$lower.before"
         export GT_LOWER=$lower
     fi
-    timeout -k 10 "$limit" "${prefix[@]}" "$bin/$name" "${arguments[@]}" </dev/null >"$log" 2>&1
+    # A sandbox does not inherit the environment: hand over what the harness reads.
+    passed_on=()
+    if [ "$how" != native ]; then
+        for variable in TMPDIR GT_TIMEOUT_SCALE GT_LOWER; do
+            [ -z "${!variable:-}" ] || passed_on+=(--env "$variable=${!variable}")
+        done
+        passed_on+=(--)
+    fi
+    timeout -k 10 "$limit" "${prefix[@]}" "${passed_on[@]}" "$bin/$name" "${arguments[@]}" </dev/null >"$log" 2>&1
     status=$?
     if [ -n "$lower" ]; then
         unset GT_LOWER
