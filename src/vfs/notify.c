@@ -22,7 +22,9 @@ void vfs_notify(struct inode *inode, struct dentry *d, uint32_t mask)
     if (parent->inode && !list_empty(&parent->inode->watches)) {
         char name[VFS_NAME_MAX + 1];
         uint32_t len = dentry_copy_name(d, name);
-        inotify_event(parent->inode, mask | dir, 0, name, len);
+        // An open file that has lost its name: watches with IN_EXCL_UNLINK don't want to hear of it.
+        uint32_t unlinked = dentry_flags(d) & DENTRY_UNHASHED ? IN_EXCL_UNLINK : 0;
+        inotify_event(parent->inode, mask | dir | unlinked, 0, name, len);
     }
     dentry_unref(parent);
 }
