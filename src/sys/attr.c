@@ -205,6 +205,8 @@ int64_t sys_utimensat(struct task *t, int dirfd, uaddr_t path, uaddr_t times, in
             return -EINVAL;
         ts[i] = (struct timespec64){.sec = in[i].sec, .nsec = (uint32_t)in[i].nsec};
     }
+    if (in[0].nsec == UTIME_OMIT && in[1].nsec == UTIME_OMIT)
+        return 0; // without a look at the path, as Linux does
     return set_times(t, dirfd, path, ts, flags);
 }
 

@@ -30,8 +30,7 @@ static int end_init(struct task *t, struct end *e, struct file *f, uaddr_t offse
     if (!offset.a)
         return 0;
     e->pos = &e->own;
-    int r = copy_in_value(t, &e->own, offset);
-    return r < 0 ? r : (int64_t)e->own < 0 ? -EINVAL : 0;
+    return copy_in_value(t, &e->own, offset);
 }
 
 static int end_done(struct task *t, struct end *e)
@@ -106,7 +105,8 @@ int64_t sys_sendfile(struct task *t, int out_fd, int in_fd, uaddr_t offset, uint
         else if (out->flags & O_APPEND)
             r = -EINVAL;
         else if ((r = end_init(t, &from, in, offset)) == 0 &&
-                 (r = end_init(t, &to, out, UADDR_NULL)) == 0) {
+                 (r = end_init(t, &to, out, UADDR_NULL)) == 0 &&
+                 (r = (int64_t)*from.pos < 0 ? -EINVAL : 0) == 0) {
             r = copy_ends(t, &from, &to, MIN(count, UIO_MAX_BYTES));
             int e = end_done(t, &from);
             (void)end_done(t, &to);
@@ -308,6 +308,8 @@ static int64_t splice_files(struct task *t, struct file *in, uaddr_t in_offset, 
         return -EINVAL;
     if ((r = end_init(t, &e, other, offset)) < 0)
         return r;
+    if ((int64_t)*e.pos < 0)
+        return -EINVAL;
     nonblock |= (from_pipe ? in : out)->flags & O_NONBLOCK;
     r = from_pipe ? drain_pipe(t, in, &e, len, nonblock) : fill_pipe(t, &e, out, len, nonblock);
     if (r > 0) {

@@ -39,6 +39,18 @@ static int xattr_permission(struct task *t, const struct path *p, const char *na
     return inode_permission(inode, t->cred, change ? 2 : 4);
 }
 
+// struct vfs_cap_data of linux/capability.h: revision 2 or 3, of the size that goes with it.
+static bool valid_capability(const void *value, uint64_t size)
+{
+    uint32_t magic;
+    if (size < sizeof(magic))
+        return false;
+    memcpy(&magic, value, sizeof(magic));
+    magic &= VFS_CAP_REVISION_MASK;
+    return (magic == VFS_CAP_REVISION_2 && size == XATTR_CAPS_SZ_2) ||
+           (magic == VFS_CAP_REVISION_3 && size == XATTR_CAPS_SZ_3);
+}
+
 static int copy_name(struct task *t, char name[XATTR_NAME_MAX + 1], uaddr_t src)
 {
     int64_t n = copy_in_string(t, name, src, XATTR_NAME_MAX + 1);
@@ -61,6 +73,8 @@ static int64_t do_set(struct task *t, const struct path *p, uaddr_t xattr_name, 
     if (size && !(data = kmalloc(size)))
         return -ENOMEM;
     r = copy_in(t, data, value, size);
+    if (r == 0 && !strcmp(name, "security.capability") && !valid_capability(data, size))
+        r = -EINVAL;
     if (r == 0)
         r = xattr_permission(t, p, name, true);
     if (r == 0)

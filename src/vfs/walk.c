@@ -528,9 +528,12 @@ int path_lookup_parent(struct task *t, int dirfd, char *name, uint32_t flags, st
     int r =
         path_lookup(t, dirfd, name, flags | LOOKUP_DIRECTORY | LOOKUP_EMPTY | LOOKUP_FOLLOW, ret);
     last->name[0] = kept;
-    if (r == 0 && last->len > VFS_NAME_MAX) {
-        path_put(ret);
+    if (r < 0)
+        return r;
+    r = dir_permission(ret->dentry->inode, t->cred);
+    if (r == 0 && last->len > VFS_NAME_MAX)
         r = -ENAMETOOLONG;
-    }
+    if (r < 0)
+        path_put(ret);
     return r;
 }

@@ -194,6 +194,16 @@ static void set_size(struct file *f, struct inode *inode, uint64_t size)
         __atomic_store_n(&f->inode->size, size, __ATOMIC_RELAXED);
 }
 
+// What a mapping stored behind the end of file in its last page isn't part of the file when that grows.
+static void clear_tail(struct inode *inode, uint64_t end)
+{
+    struct tmpfs_inode *ti = tmpfs_i(inode);
+    lock_take(&ti->window_lock);
+    if (ti->window.mapped && end % PAGE_SIZE)
+        (void)memfile_punch(memfile(), &ti->window, end, PAGE_UP(end) - end);
+    lock_release(&ti->window_lock);
+}
+
 // Seals and limits for a write of *n bytes at pos.
 static int may_write(struct file *f, struct inode *inode, struct uio *u, uint64_t pos, uint64_t *n)
 {
@@ -207,7 +217,9 @@ static int may_write(struct file *f, struct inode *inode, struct uio *u, uint64_
     return file_size_limit(u->task ? u->task : current_task(), f, pos, n);
 }
 
-static int64_t write_locked(struct file *f, struct inode *inode, struct uio *u, uint64_t *pos)
+// *more: stopped at a page because the file system is nearly full.
+static int64_t write_locked(struct file *f, struct inode *inode, struct uio *u, uint64_t *pos,
+                            bool *more)
 {
     struct tmpfs_inode *ti = tmpfs_i(inode);
     uint64_t start = *pos, n = u->remaining, done = 0;
@@ -219,9 +231,12 @@ static int64_t write_locked(struct file *f, struct inode *inode, struct uio *u, 
     if (r == -ENOSPC && n > PAGE_SIZE) { // what still fits, by pages
         n = PAGE_SIZE - start % PAGE_SIZE;
         r = charge(inode, start, start + n);
+        *more = true;
     }
     if (r < 0)
         return r;
+    if (start > inode->size)
+        clear_tail(inode, inode->size);
     while (done < n) {
         if (is_large(&ti->window))
             r = memfile_write(memfile(), &ti->window, start + done, n - done, u);
@@ -245,14 +260,19 @@ static int64_t tmpfs_write(struct file *f, struct uio *u, uint64_t *pos)
     struct inode *inode = f->priv;
     uint64_t done = 0;
     int64_t r = 0;
+    bool more = true;
     if (u->remaining == 0)
         return 0;
     lock_take(&inode->dir_lock);
     if ((f->flags & O_APPEND) || (u->flags & UIO_APPEND))
         *pos = inode->size;
-    // More than once only near the limit of the file system.
-    while (u->remaining && (r = write_locked(f, inode, u, pos)) > 0)
+    while (more && u->remaining) {
+        more = false;
+        r = write_locked(f, inode, u, pos, &more);
+        if (r <= 0)
+            break;
         done += (uint64_t)r;
+    }
     lock_release(&inode->dir_lock);
     if (done) {
         (void)file_modified(f);
@@ -283,16 +303,6 @@ static void cut(struct inode *inode, uint64_t from, uint64_t old_size)
         add_pages(tmpfs_sb(inode->sb), (int64_t)(most - ti->charged));
         ti->charged = most;
     }
-}
-
-// What a mapping stored behind the end of file in its last page isn't part of the file when that grows.
-static void clear_tail(struct inode *inode, uint64_t end)
-{
-    struct tmpfs_inode *ti = tmpfs_i(inode);
-    lock_take(&ti->window_lock);
-    if (ti->window.mapped && end % PAGE_SIZE)
-        (void)memfile_punch(memfile(), &ti->window, end, PAGE_UP(end) - end);
-    lock_release(&ti->window_lock);
 }
 
 int tmpfs_resize(struct inode *inode, uint64_t size)
@@ -366,8 +376,10 @@ static int allocate_locked(struct file *f, struct inode *inode, int mode, uint64
     if (r < 0)
         return r;
     now_dense(ti, offset, end);
-    if (!(mode & FALLOC_FL_KEEP_SIZE) && end > inode->size)
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && end > inode->size) {
+        clear_tail(inode, inode->size);
         set_size(f, inode, end);
+    }
     return 0;
 }
 

@@ -6,7 +6,7 @@
 
 #define F_SEAL_ALL                                                                    \
     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | \
-     0x20 /* F_SEAL_EXEC */)
+     TMPFS_SEAL_EXEC)
 
 static int unnamed(const char *text, uint32_t mode, const struct cred *cred, struct file **ret)
 {
@@ -70,7 +70,7 @@ int tmpfs_memfd_create(struct task *t, const char *name, uint32_t seals, uint32_
 
 int tmpfs_add_seals(struct file *f, uint32_t seals)
 {
-    if (f->type != FILE_TMPFS)
+    if (f->type != FILE_TMPFS || f->priv != f->inode) // an overlay's files have none
         return -EINVAL;
     struct inode *inode = f->priv;
     int r = 0;
@@ -86,7 +86,7 @@ int tmpfs_add_seals(struct file *f, uint32_t seals)
         r = -EBUSY;
     if (r == 0) {
         // F_SEAL_EXEC fixes the mode's x bits, and with them set also the contents.
-        if ((seals & 0x20) && (inode->mode & 0111))
+        if ((seals & TMPFS_SEAL_EXEC) && (inode->mode & 0111))
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
         lock_take(&inode->lock);
         inode->seals |= seals;
@@ -98,5 +98,5 @@ int tmpfs_add_seals(struct file *f, uint32_t seals)
 
 int tmpfs_get_seals(struct file *f)
 {
-    return f->type == FILE_TMPFS ? (int)((struct inode *)f->priv)->seals : -EINVAL;
+    return f->type == FILE_TMPFS && f->priv == f->inode ? (int)f->inode->seals : -EINVAL;
 }

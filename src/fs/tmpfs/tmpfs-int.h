@@ -7,6 +7,8 @@
 #include "mm/memfile.h"
 #include "vfs/vfs-int.h"
 
+#define TMPFS_SEAL_EXEC 0x20 // F_SEAL_EXEC of later headers
+
 struct tmpfs_super {
     struct lock lock;   // LOCK_RANK_OBJECT: doomed, draining
     struct list doomed; // entries of directories that are gone, whose inodes are still to be let go
