@@ -247,6 +247,30 @@ static void fill_vma(struct vma *v, const struct map_plan *p)
     }
 }
 
+// Whether the stub shows exactly these pages of this file there already, all of them and none of them ever written to: then
+// only the rights change, which needs no countersignature. It is what a dynamic loader does for most parts of a library,
+// after having mapped the whole.
+static bool is_mapped_already(const struct map_plan *p)
+{
+    const struct vma *v = p->file && !p->source.zero && p->vma_flags == 0 ? vma_at(p->target->mm, p->addr) : NULL;
+
+    return v && v->file == p->file && v->flags == 0 && v->valid >= p->addr + p->size && p->source.valid >= p->size &&
+           v->offset + (p->addr - v->start) == p->offset;
+}
+
+static int queue_plan(const struct map_plan *p, const struct vma *v)
+{
+    int ret;
+
+    if (is_mapped_already(p) && !text_has_copy(v))
+        return platform_protect(p->target->pt, p->addr, p->size, prot_to_platform(p->prot));
+    ret = mm_queue_map(p->target, v, &p->source);
+    // As Linux does since 6.7: a huge page at the top of each thread's stack would be wasted.
+    if (ret == 0 && (p->request->flags & MAP_STACK) && !p->file && p->size >= HUGE_ALIGN)
+        ret = platform_advise(p->target->pt, v->start, p->size, MADV_NOHUGEPAGE);
+    return ret;
+}
+
 static int64_t map_locked(struct map_plan *p, struct vma_stock *stock, struct vma_graveyard *g)
 {
     struct mm *mm = p->target->mm;
@@ -264,10 +288,7 @@ static int64_t map_locked(struct map_plan *p, struct vma_stock *stock, struct vm
         return ret;
     v = vma_stock_take(stock);
     fill_vma(v, p);
-    ret = mm_queue_map(p->target, v, &p->source);
-    // As Linux does since 6.7: a huge page at the top of each thread's stack would be wasted.
-    if (ret == 0 && (p->request->flags & MAP_STACK) && !p->file && p->size >= HUGE_ALIGN)
-        ret = platform_advise(p->target->pt, v->start, p->size, MADV_NOHUGEPAGE);
+    ret = queue_plan(p, v);
     if (ret == 0)
         ret = mm_commit(p->target, (int64_t)p->addr);
     if (ret < 0) {

@@ -173,6 +173,13 @@ static struct text_file *find_ready(struct kernel *k, const struct file *f)
     return ready ? tf : NULL;
 }
 
+bool text_has_copy(const struct vma *v)
+{
+    struct kernel *k = the_kernel();
+    struct text_file *tf = is_text(v) && k->text && v->valid > v->start ? find_ready(k, v->file) : NULL;
+    return tf && covers(tf, v->offset, v->valid - v->start);
+}
+
 void text_substitute(const struct mm_target *target, const struct vma *v, struct map_source *source)
 {
     struct kernel *k = the_kernel();

@@ -18,6 +18,8 @@ void text_note_trap(struct task *t, uint64_t rip);
 // A mapping of v from source is about to be queued on target: redirects source to the patched copy when there is one. mm.lock
 // is held.
 void text_substitute(const struct mm_target *target, const struct vma *v, struct map_source *source);
+// Whether text_substitute() would have a copy for v. mm.lock is held.
+bool text_has_copy(const struct vma *v);
 // Finds the system calls in an ELF file's executable segment that are certain: text is the segment's bytes. Returns how many of
 // at most `room` were written to sites, with offsets relative to the segment. Pure; for tests and fuzzing, too.
 struct text_segment {

@@ -83,7 +83,7 @@ static bool continues(const struct elf_segment *a, const struct elf_segment *b)
 }
 
 // Maps the file's pages of segments [first, last], which follow each other: one mapping of the file, which has to be
-// countersigned, then rights for the parts, which the stub changes by itself.
+// countersigned, then the parts over it, which mm_map() makes by a change of rights where it can.
 static int map_run(const struct mm_target *target, struct file *f, const struct elf_segment *first,
                    const struct elf_segment *last, uint64_t bias)
 {
@@ -97,9 +97,14 @@ static int map_run(const struct mm_target *target, struct file *f, const struct 
     };
     int64_t ret = mm_map(target, &r);
 
-    for (const struct elf_segment *s = first + 1; ret >= 0 && s <= last; s++)
+    for (const struct elf_segment *s = first + 1; ret >= 0 && s <= last; s++) {
+        r.addr = s->start + bias;
+        r.size = PAGE_UP(s->file_end) - s->start;
+        r.prot = s->prot;
+        r.offset = s->offset;
         if (s->prot != first->prot)
-            ret = mm_protect(target, s->start + bias, PAGE_UP(s->file_end) - s->start, s->prot);
+            ret = mm_map(target, &r);
+    }
     return ret < 0 ? (int)ret : 0;
 }
 
