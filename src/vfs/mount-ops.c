@@ -1,5 +1,6 @@
 // mount(2), umount2(2), pivot_root(2).
 //
+// DEVIATION: umount2: use of a mount between two calls with MNT_EXPIRE doesn't clear the mark of the first.
 // DEVIATION: mounts are private: MS_SHARED and MS_SLAVE of a namespace that has no peers change nothing that could be seen, so
 // MS_PRIVATE, MS_SLAVE and MS_UNBINDABLE succeed; MS_SHARED, whose propagation would be missed, is EINVAL.
 #include <linux/capability.h>
@@ -251,8 +252,8 @@ int do_umount(struct task *t, const struct path *target, int flags)
         return -EPERM;
     if (!is_mount_root(target))
         return -EINVAL;
-    if (flags & MNT_EXPIRE)
-        return flags & (MNT_FORCE | MNT_DETACH) ? -EINVAL : -EAGAIN; // marked; nothing here expires
+    if ((flags & MNT_EXPIRE) && (flags & (MNT_FORCE | MNT_DETACH)))
+        return -EINVAL;
     list_init(&gone);
     lock_take(&ns->lock);
     if (m->ns != ns || m == ns->root)
@@ -260,7 +261,10 @@ int do_umount(struct task *t, const struct path *target, int flags)
     // The tree holds one reference and the caller's path another.
     else if (!(flags & MNT_DETACH) && (refcount_read(&m->refs) > 2 || has_children_locked(ns, m)))
         r = -EBUSY;
-    else
+    else if ((flags & MNT_EXPIRE) && !m->expiry_mark) {
+        m->expiry_mark = true; // the second call takes it away
+        r = -EAGAIN;
+    } else
         mount_detach_tree_locked(ns, m, &gone);
     lock_release(&ns->lock);
     mounts_drop(&gone);

@@ -59,6 +59,8 @@ struct mount *mount_alloc(struct super_block *sb, struct dentry *root, const cha
     list_init(&m->node);
     m->hash_next = NULL;
     m->ns = NULL;
+    m->expiry_mark = false;
+    m->writers = 0;
     m->source = text;
     __atomic_fetch_add((uint32_t *)&sb->active, 1, __ATOMIC_ACQ_REL);
     lock_take(&v->mount_lock);

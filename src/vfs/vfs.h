@@ -234,6 +234,7 @@ struct mount {
     struct mount *hash_next;   // by parent and mountpoint
     struct mount_ns *ns;       // NULL once unmounted
     _Atomic uint32_t writers;  // files open for writing
+    bool expiry_mark;          // umount2(MNT_EXPIRE) came once
     char *source;              // as shown in /proc/mounts; immutable
     struct path detached_from; // on the way out only
 };

@@ -4,9 +4,6 @@
 // Locking: inode.lock guards a directory's entries and the extended attributes; see tmpfs-int.h for the rest.
 //
 // DEVIATION: tmpfs: huge=, mpol=, inode32 and inode64 are accepted and have no effect; noswap and quotas answer EINVAL.
-#include <ctype.h>
-#include <stdlib.h>
-
 #include "base/checked.h"
 #include "base/strbuf.h"
 #include "fs/tmpfs/tmpfs-int.h"
@@ -19,12 +16,18 @@ const struct slab_type tmpfs_inode_slab = {
 
 // ---- Options ----
 
+// Not <ctype.h>: its tables are not there in the kernel's own threads.
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static bool parse_number(const char *s, const char **end, int base, uint64_t *ret)
 {
     uint64_t v = 0;
-    if (!isdigit((unsigned char)*s))
+    if (!is_digit(*s))
         return false;
-    for (; isdigit((unsigned char)*s); s++) {
+    for (; is_digit(*s); s++) {
         if (*s - '0' >= base || !mul_u64(v, (uint64_t)base, &v) ||
             !add_u64(v, (uint64_t)(*s - '0'), &v))
             return false;
@@ -36,7 +39,7 @@ static bool parse_number(const char *s, const char **end, int base, uint64_t *re
 
 static int suffix_shift(char c)
 {
-    switch (tolower((unsigned char)c)) {
+    switch (c | 0x20) {
     case 'k':
         return 10;
     case 'm':
