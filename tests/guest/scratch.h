@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -130,6 +131,14 @@ static inline void in_child(void (*fn)(void))
         _exit(atomic_load(&gt_failed) ? 1 : 0);
     }
     wait_ok(pid);
+}
+
+/* Whether programs cannot be run from here, which access(X_OK) says too. */
+static inline bool noexec_here(void)
+{
+    struct statvfs sv;
+
+    return statvfs(".", &sv) == 0 && (sv.f_flag & ST_NOEXEC);
 }
 
 static inline bool fd_is_open(int fd)
