@@ -259,22 +259,24 @@ static void role_died(struct supervision *v, struct spawn *role, int status)
 }
 
 // Reaps a role whose pidfd says that it has ended.
-static bool reap(struct supervision *v, struct spawn *role)
+static void reap(struct supervision *v, struct spawn *role)
 {
     int status;
+    bool is_kernel = role == &v->s->kernel;
     if (role->pid <= 0 || waitpid(role->pid, &status, WNOHANG) != role->pid)
-        return false;
+        return;
     role->pid = -1;
-    if (strcmp(role->role, "kernel") == 0)
-        (void)receive_messages(v, "kernel", v->s->kernel_control);
-    else
-        (void)receive_messages(v, "gofer", v->s->gofer_control);
-    bool is_kernel = strcmp(role->role, "kernel") == 0;
+    (void)receive_messages(v, role->role, is_kernel ? v->s->kernel_control : v->s->gofer_control);
     // The file proxy ends by itself when the kernel process closes their connection, and may well be seen to end first.
-    v->ending |= !is_kernel && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!v->exited && !v->gave_up && (is_kernel || !v->ending))
+    if (!is_kernel && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        v->ending = true;
+        return;
+    }
+    // Somebody has killed it: the kernel process could not but end the sandbox, and may have said so already.
+    if (!is_kernel)
+        v->exited = false;
+    if (!v->exited && !v->gave_up)
         role_died(v, role, status);
-    return true;
 }
 
 static nfds_t fill_poll(const struct supervision *v, struct pollfd *fds)
@@ -320,9 +322,9 @@ void sandbox_supervise(struct sandbox *s)
         if (fds[2].revents && !receive_messages(&v, "gofer", s->gofer_control))
             fd_done(&s->gofer_control);
         if (fds[4].revents)
-            (void)reap(&v, &s->gofer);
+            reap(&v, &s->gofer);
         if (fds[3].revents)
-            (void)reap(&v, &s->kernel);
+            reap(&v, &s->kernel);
         if (fds[5].revents)
             accept_client(&v);
         for (int i = 0; i < CLIENTS_MAX; i++)
@@ -330,6 +332,7 @@ void sandbox_supervise(struct sandbox *s)
                 serve_client(&v, i);
     }
     sandbox_mark(s->result, "command", "kernel process gone");
+    reap(&v, &s->gofer);
     for (int i = 0; i < CLIENTS_MAX; i++)
         fd_done(&v.clients[i]);
 }
