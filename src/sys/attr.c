@@ -1,4 +1,5 @@
 // chmod(2), chown(2), umask(2), truncate(2), utimensat(2).
+#include <sys/inotify.h>
 #include <sys/time.h>
 
 #include "abi/time.h"
@@ -112,6 +113,8 @@ int64_t sys_truncate(struct task *t, uaddr_t path, int64_t length)
              (r = file_get_write_access(inode)) == 0) {
         r = vfs_truncate(t, inode, (uint64_t)length);
         file_put_write_access(inode);
+        if (r == 0)
+            vfs_notify(inode, p.dentry, IN_MODIFY);
     }
     path_put(&p);
     return r;
@@ -156,6 +159,8 @@ int64_t sys_fallocate(struct task *t, int fd, int mode, int64_t offset, int64_t 
         r = -EFBIG;
     else
         r = ops->allocate ? ops->allocate(f, mode, (uint64_t)offset, (uint64_t)len) : -EOPNOTSUPP;
+    if (r == 0)
+        vfs_notify(f->inode, f->path.dentry, IN_MODIFY);
     file_unref(f);
     return r;
 }

@@ -1,4 +1,5 @@
 // getdents(2), mkdir(2), rmdir(2), mknod(2).
+#include <sys/inotify.h>
 #include <sys/sysmacros.h>
 
 #include "mm/copy.h"
@@ -31,8 +32,10 @@ static int64_t read_dir(struct task *t, struct file *f, uaddr_t buf, uint32_t co
     }
     file_pos_unlock(f);
     kfree(d.buf);
-    if (r >= 0)
+    if (r >= 0) {
         file_accessed(f);
+        vfs_notify(dir, f->path.dentry, IN_ACCESS);
+    }
     return r;
 }
 

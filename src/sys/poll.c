@@ -207,7 +207,7 @@ static int make_targets(struct task *t, const struct fd_sets *s, uint32_t nfds, 
 static int64_t set_results(struct fd_sets *s, const struct poll_target *targets, const uint32_t *numbers, uint32_t count)
 {
     int64_t ready = 0;
-    uint64_t *result = kmalloc(3ull * s->count * sizeof(uint64_t));
+    uint64_t *result = kmalloc(MAX(3ull * s->count, 1ull) * sizeof(uint64_t));
     if (!result)
         return -ENOMEM;
     for (uint32_t n = 0; n < count; n++) {

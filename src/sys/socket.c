@@ -134,6 +134,8 @@ int64_t sys_socketpair(struct task *t, int family, int type, int protocol, uaddr
 {
     struct file *files[2];
     int fds[2];
+    if (type & ~(TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK))
+        return -EINVAL;
     fds[0] = fd_reserve(t, type & SOCK_CLOEXEC, 0);
     if (fds[0] < 0)
         return fds[0];

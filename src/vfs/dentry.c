@@ -14,6 +14,8 @@
 //
 // Locking: dentry.lock of the parent guards children and their sibling nodes; vfs.hash_lock (taken after it) guards chains, LRU
 // and free list, and names and parents change under it. inode.dir_lock of the parent's inode serialises look-ups that miss.
+#include <sys/inotify.h>
+
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/slab.h"
@@ -206,6 +208,10 @@ static struct dentry *dentry_free_one(struct dentry *d)
     if (name != d->inline_name)
         kfree(name);
     dentry_give_back(the_vfs(), d);
+    // The last name and the last user are gone: now it is deleted for those who watch it.
+    if (inode && unlikely(!list_empty(&inode->watches)) &&
+        (LOAD_RELAXED(inode->nlink) == 0 || (inode->flags & INODE_DEAD)))
+        vfs_notify(inode, NULL, IN_DELETE_SELF);
     inode_unref(inode);
     return parent;
 }

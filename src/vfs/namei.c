@@ -249,12 +249,10 @@ static void now_gone(const struct path *dir, struct dentry *d)
 {
     __atomic_fetch_or(&d->flags, DENTRY_DELETED, __ATOMIC_ACQ_REL);
     dentry_drop(d);
+    if (!inode_is_dir(d->inode))
+        vfs_notify(d->inode, NULL, IN_ATTRIB); // its link count; IN_DELETE_SELF comes when the dentry is freed
     vfs_notify_dir(dir->dentry->inode, IN_DELETE | (inode_is_dir(d->inode) ? IN_ISDIR : 0), 0,
                    d->name, d->name_len);
-    if (LOAD_RELAXED(d->inode->nlink) == 0 || inode_is_dir(d->inode))
-        vfs_notify(d->inode, NULL, IN_DELETE_SELF);
-    else
-        vfs_notify(d->inode, NULL, IN_ATTRIB);
 }
 
 static int unlink_locked(struct task *t, const struct path *dir, const struct last_component *last,
@@ -394,16 +392,25 @@ static int rename_check(struct task *t, const struct rename *r)
     return 0;
 }
 
-static void rename_notify(const struct rename *r, struct inode *moved, struct inode *victim)
+static void notify_one_move(struct inode *moved, struct inode *from, const struct last_component *old,
+                            struct inode *to, const struct last_component *new)
 {
     uint32_t dir = inode_is_dir(moved) ? IN_ISDIR : 0;
     uint32_t cookie = (uint32_t)__atomic_add_fetch(&the_vfs()->rename_cookie, 1, __ATOMIC_RELAXED);
-    vfs_notify_dir(r->old_dir->dentry->inode, IN_MOVED_FROM | dir, cookie, r->old->name,
-                   r->old->len);
-    vfs_notify_dir(r->new_dir->dentry->inode, IN_MOVED_TO | dir, cookie, r->new->name, r->new->len);
+    vfs_notify_dir(from, IN_MOVED_FROM | dir, cookie, old->name, old->len);
+    vfs_notify_dir(to, IN_MOVED_TO | dir, cookie, new->name, new->len);
     vfs_notify(moved, NULL, IN_MOVE_SELF);
-    if (victim && !(r->flags & RENAME_EXCHANGE))
-        vfs_notify(victim, NULL, LOAD_RELAXED(victim->nlink) ? IN_ATTRIB : IN_DELETE_SELF);
+}
+
+static void rename_notify(const struct rename *r, struct inode *moved, struct inode *victim)
+{
+    struct inode *from = r->old_dir->dentry->inode, *to = r->new_dir->dentry->inode;
+    notify_one_move(moved, from, r->old, to, r->new);
+    if (victim && (r->flags & RENAME_EXCHANGE)) {
+        notify_one_move(victim, to, r->new, from, r->old);
+    } else if (victim && !inode_is_dir(victim)) {
+        vfs_notify(victim, NULL, IN_ATTRIB); // its link count
+    }
 }
 
 static int rename_locked(struct task *t, struct rename *r)

@@ -116,6 +116,8 @@ static int file_open_checked(struct task *t, const struct path *p, uint32_t flag
         r = open_by_type(t, f);
     if (r == 0 && (flags & O_TRUNC) && S_ISREG(f->inode->mode) && !created)
         r = vfs_truncate(t, f->inode, 0);
+    if (r == 0 && (flags & O_TRUNC) && !created)
+        vfs_notify(f->inode, f->path.dentry, IN_MODIFY);
     if (r == 0 && f->write_access && !f->writable) { // O_RDONLY | O_TRUNC
         file_put_write_access(f->inode);
         f->write_access = false;

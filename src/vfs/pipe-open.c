@@ -308,9 +308,11 @@ void pipe_consume(struct file *f, uint64_t size)
 {
     struct pipe *p = f->priv;
     lock_take(&p->lock);
+    bool was_full = pipe_full(p);
     pipe_consume_locked(p, size);
     lock_release(&p->lock);
-    pipe_wake(p, false);
+    if (was_full)
+        pipe_wake(p, false);
 }
 
 int64_t pipe_put(struct file *f, const void *buf, uint64_t size)

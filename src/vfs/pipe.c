@@ -245,8 +245,9 @@ static int64_t read_by_turn(struct pipe *p, struct uio *u, bool *ret_packet)
     return done;
 }
 
-// What is there now: bytes, 0 at the end, -EAGAIN when there is nothing yet.
-static int64_t read_available(struct task *t, struct pipe *p, struct uio *u)
+// What is there now: bytes, 0 at the end, -EAGAIN when there is nothing yet. Whether writers have to hear of it goes to
+// *ret_was_full.
+static int64_t read_available(struct task *t, struct pipe *p, struct uio *u, bool *ret_was_full)
 {
     int64_t done = 0;
     bool packet = false;
@@ -262,6 +263,7 @@ static int64_t read_available(struct task *t, struct pipe *p, struct uio *u)
                 done = -EAGAIN;
             break;
         }
+        *ret_was_full |= pipe_full(p);
         uint64_t asked = MIN(MIN(p->bytes, u->remaining), WINDOW_TRANSFER);
         // Looking at the map for the window takes locks of a lower rank.
         lock_release(&p->lock);
@@ -299,20 +301,24 @@ static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct pipe *p = f->priv;
     struct task *t = current_task();
+    bool was_full = false, slept = false;
     int64_t ret;
     if (u->remaining == 0)
         return 0;
     for (;;) {
-        ret = read_available(t, p, u);
+        ret = read_available(t, p, u, &was_full);
         if (ret != -EAGAIN || (f->flags & O_NONBLOCK) || (u->flags & UIO_NOWAIT))
             break;
+        slept = true;
         ret = pipe_sleep(t, p, true);
         if (ret < 0)
             break;
     }
+    // Only real edges are told, since an edge-triggered epoll counts every wake-up as one.
     if (ret > 0) {
-        pipe_wake(p, false);
-        if (p->head != p->tail)
+        if (was_full)
+            pipe_wake(p, false);
+        if (slept)
             pipe_wake(p, true); // what is left is for the next exclusive sleeper
         if (f->inode->type != INODE_ANON)
             file_accessed(f);
@@ -419,6 +425,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
     struct task *t = current_task();
     uint64_t total = u->remaining;
     int64_t ret = 0, done = 0;
+    bool slept = false;
     while (u->remaining) {
         ret = write_once(t, p, f, u, total);
         if (ret > 0) {
@@ -429,13 +436,14 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
             break;
         if (done)
             pipe_wake(p, true);
+        slept = true;
         ret = pipe_sleep(t, p, false);
         if (ret < 0)
             break;
     }
     if (done) {
         pipe_wake(p, true);
-        if (!pipe_full(p))
+        if (slept)
             pipe_wake(p, false);
         if (f->inode->type != INODE_ANON)
             (void)file_modified(f);

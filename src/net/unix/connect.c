@@ -30,7 +30,7 @@ static int connectable(const struct unix_socket *u)
 static int connect_to(struct task *t, struct unix_socket *u, struct unix_socket *listener, struct unix_socket *end)
 {
     if (u == listener)
-        return -ECONNREFUSED;
+        return connectable(u) < 0 ? connectable(u) : -ECONNREFUSED;
     lock_pair(&u->base.lock, &listener->base.lock);
     int ret = connectable(u);
     if (ret == 0 && (listener->dead || listener->state != UNIX_LISTENING || (listener->base.shutdown & SOCKET_SHUT_READ)))
