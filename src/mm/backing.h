@@ -42,7 +42,7 @@ void file_unref(struct file *f); // may sleep: not under locks above LOCK_RANK_M
 int file_deny_write(struct file *f);
 void file_allow_write(struct file *f);
 // Nobody can change the file's contents while the sandbox lives (a file of the image below the overlay).
-bool file_map_immutable(const struct file *f) __attribute__((weak));
+bool file_map_immutable(const struct file *f);
 // Reads for the kernel itself; short at the end of file. Bytes or a negative errno.
 int64_t file_read_range(struct file *f, void *buf, uint64_t size, uint64_t offset);
 // A file for MAP_SHARED|MAP_ANONYMOUS of `size` bytes. NULL: out of memory.

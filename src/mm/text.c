@@ -166,6 +166,8 @@ static bool is_text(const struct vma *v)
 static struct text_file *find_ready(struct kernel *k, const struct file *f)
 {
     struct text_cache *c = k->text;
+    if (!file_map_immutable(f)) // it was once, and is a copy in the upper layer now
+        return NULL;
     lock_take(&c->lock);
     struct text_file *tf = find_locked(c, file_map_identity(f));
     bool ready = tf && tf->state == TEXT_READY;
@@ -246,7 +248,7 @@ static struct file *file_at(struct mm *mm, uint64_t rip)
     struct file *f = NULL;
     lock_take(&mm->lock);
     struct vma *v = vma_at(mm, rip);
-    if (v && is_text(v) && file_map_immutable && file_map_immutable(v->file))
+    if (v && is_text(v) && file_map_immutable(v->file))
         f = file_ref(v->file);
     lock_release(&mm->lock);
     return f;

@@ -90,6 +90,8 @@ struct file_ops {
     struct wait_queue *(*poll_queue)(struct file *f);
     int64_t (*ioctl)(struct file *f, struct task *t, uint32_t cmd, uint64_t arg); // [ENOTTY]
     int (*map)(struct file *f, uint64_t offset, uint64_t size, int prot, bool shared, struct map_source *out); // [ENODEV]
+    // Nobody can change the contents that map would give, here or on the host, while the sandbox lives. [false]
+    bool (*immutable)(const struct file *f);
     int (*sync)(struct file *f, bool data_only, uint64_t offset, uint64_t size); // [EINVAL]
     int (*allocate)(struct file *f, int mode, uint64_t offset, uint64_t size);   // [EOPNOTSUPP]
     void (*flush)(struct file *f, struct task *t);                  // each close of a descriptor

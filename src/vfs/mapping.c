@@ -108,6 +108,12 @@ void file_map_describe(struct file *f, uint32_t *dev, uint64_t *ino, struct strb
     kfree(buf);
 }
 
+bool file_map_immutable(const struct file *f)
+{
+    const struct file_ops *ops = file_ops(f);
+    return ops->immutable && ops->immutable(f);
+}
+
 int64_t file_read_range(struct file *f, void *buf, uint64_t size, uint64_t offset)
 {
     return file_read_kernel(f, buf, size, offset);

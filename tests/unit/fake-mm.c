@@ -292,6 +292,11 @@ int file_map_remove(struct file *f, uint64_t offset, uint64_t size)
     return 0;
 }
 
+bool file_map_immutable(const struct file *f)
+{
+    return false;
+}
+
 const void *file_map_identity(const struct file *f)
 {
     return f;

@@ -98,6 +98,11 @@ static int file_map(struct file *f, uint64_t offset, uint64_t size, int prot, bo
                          &f->priv2, out);
 }
 
+static bool file_immutable(const struct file *f)
+{
+    return !ovl_real(f->inode) && !ovl_i(f->inode)->lower->export->shared;
+}
+
 static int file_sync(struct file *f, bool data_only, uint64_t offset, uint64_t size)
 {
     return 0; // there is nothing behind the upper layer, and the image doesn't change
@@ -114,6 +119,7 @@ const struct file_ops overlay_file_ops = {
     .write = file_write,
     .seek = file_seek,
     .map = file_map,
+    .immutable = file_immutable,
     .sync = file_sync,
     .allocate = file_allocate,
     .release = file_release,
