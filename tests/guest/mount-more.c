@@ -25,6 +25,9 @@ static void start(void)
     own_namespace = unshare(CLONE_NEWNS) == 0;
     if (own_namespace)
         CHECK_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    /* Without a namespace of one's own a mount may be left by a subtest that failed. */
+    CHECK_EQ(mkdir(gt_name(), 0755), 0);
+    CHECK_EQ(chdir(gt_name()), 0);
     CHECK_EQ(mkdir("m", 0755), 0);
     CHECK_EQ(mkdir("n", 0755), 0);
     if (mount("probe", "m", "tmpfs", 0, NULL) < 0) {
