@@ -106,7 +106,8 @@ static int transform(struct exec *e, const struct cred *old, struct cred *c, con
 
     e->ids_changed = c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid || c->fsgid != old->fsgid ||
                      (c->permitted & ~old->permitted);
-    e->secure = ids || (c->uid != 0 && (effective || (c->permitted & ~c->ambient)));
+    e->secure = ids || c->euid != old->uid || c->egid != old->gid ||
+                (c->uid != 0 && (effective || (c->permitted & ~c->ambient)));
     return 0;
 }
 
