@@ -5,7 +5,7 @@
 //
 // Locking: mm.lock. Files are synced and punched with a reference, after the lock is free.
 //
-// DEVIATION: MADV_PAGEOUT is MADV_COLD; MADV_POPULATE_* and MADV_COLLAPSE are EINVAL, as before Linux 5.14 and 6.1.
+// DEVIATION: MADV_PAGEOUT is MADV_COLD; MADV_COLLAPSE is EINVAL, as before Linux 6.1.
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/slab.h"
@@ -37,6 +37,8 @@ static int find_rule(int advice, struct advice_rule *out)
         {MADV_COLD, {MADV_COLD, 0, 0}},
         {MADV_PAGEOUT, {MADV_COLD, 0, 0}},
         {MADV_REMOVE, {-1, 0, 0}},
+        {MADV_POPULATE_READ, {-1, 0, 0}},
+        {MADV_POPULATE_WRITE, {-1, 0, 0}},
         {MADV_DONTFORK, {MADV_DONTFORK, VMA_DONTFORK, 0}},
         {MADV_DOFORK, {MADV_DOFORK, 0, VMA_DONTFORK}},
         {MADV_WIPEONFORK, {MADV_WIPEONFORK, VMA_WIPEONFORK, 0}},
@@ -131,6 +133,61 @@ static int remove_pages(struct advice_plan *p)
     return ret ? ret : hole;
 }
 
+#define TOUCH_BATCH 32 // pages
+
+// Faults in the pages of [start, end) for writing. mm.lock held.
+static int touch_pages(const struct mm_target *target, uint64_t start, uint64_t end)
+{
+    int ret = 0;
+
+    for (uint64_t at = start; at < end && ret == 0; at += PAGE_SIZE)
+        ret = platform_touch(target->pt, at);
+    return ret == 0 ? platform_commit(target->pt) : ret;
+}
+
+// One step of MADV_POPULATE_*: the pages from at on, as far as a step goes. The next address, or an errno.
+static int64_t populate_step(const struct mm_target *target, uint64_t at, uint64_t end, bool write)
+{
+    struct mm *mm = target->mm;
+    struct vma *v;
+    uint8_t block[64];
+    int ret = 0;
+
+    end = MIN(end, at + TOUCH_BATCH * PAGE_SIZE);
+    lock_take(&mm->lock);
+    v = vma_at(mm, at);
+    if (!v)
+        ret = -ENOMEM;
+    else if (write ? !(v->prot & PROT_WRITE) : !v->prot)
+        ret = -EINVAL;
+    else if (at >= v->valid)
+        ret = -EFAULT; // past the end of file
+    else
+        end = MIN(end, v->valid);
+    if (ret == 0 && write)
+        ret = touch_pages(target, at, end);
+    lock_release(&mm->lock);
+    for (uint64_t p = at; !write && p < end && ret == 0; p += PAGE_SIZE)
+        if (platform_read(mm->pm, p, block, 1) != 1)
+            ret = -EFAULT;
+    return ret < 0 ? ret : (int64_t)end;
+}
+
+static int populate_pages(struct advice_plan *p)
+{
+    uint64_t at = p->addr;
+
+    while (at < p->end) {
+        int64_t next = populate_step(p->target, at, p->end, p->advice == MADV_POPULATE_WRITE);
+        if (next < 0)
+            return (int)next;
+        if (__atomic_load_n((uint32_t *)&p->target->task->pending_work, __ATOMIC_RELAXED) & TASK_WORK_KILL)
+            return -EINTR;
+        at = (uint64_t)next;
+    }
+    return 0;
+}
+
 // Queues the advice for each mapped piece; *ret_end is where an area refused it, *ret_error what the call will return.
 static int queue_advice(struct advice_plan *p, uint64_t *ret_end, int *ret_error, bool *ret_any)
 {
@@ -207,6 +264,8 @@ int mm_advise(const struct mm_target *target, uint64_t addr, uint64_t size, int 
         return 0;
     if (advice == MADV_REMOVE)
         return remove_pages(&p);
+    if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+        return populate_pages(&p);
     lock_take(&target->mm->lock);
     ret = advise_locked(&p);
     lock_release(&target->mm->lock);

@@ -106,6 +106,9 @@ int platform_unmap(struct platform_thread *pt, uint64_t addr, uint64_t size);
 int platform_protect(struct platform_thread *pt, uint64_t addr, uint64_t size, int prot);
 int platform_advise(struct platform_thread *pt, uint64_t addr, uint64_t size, int advice);
 int platform_move(struct platform_thread *pt, uint64_t from, uint64_t size, uint64_t to);
+// Faults the page of addr in for writing and changes nothing in it. -EFAULT when it can't be written. May wake a futex waiter
+// on its first word, as anything may.
+int platform_touch(struct platform_thread *pt, uint64_t addr);
 // Residency of pages: one byte a page into vec, as mincore(2).
 int platform_mincore(struct platform_thread *pt, uint64_t addr, uint64_t size, uint8_t *vec);
 int platform_commit(struct platform_thread *pt);

@@ -70,6 +70,11 @@ int platform_move(struct platform_thread *pt, uint64_t from, uint64_t size, uint
     return queue((struct command){.kind = MOVE, .addr = from, .size = size, .to = to});
 }
 
+int platform_touch(struct platform_thread *pt, uint64_t addr)
+{
+    return queue((struct command){.kind = ADVISE, .addr = addr, .size = PAGE_SIZE, .prot = MADV_POPULATE_WRITE});
+}
+
 static int run(const struct command *c)
 {
     void *p = (void *)c->addr, *got;

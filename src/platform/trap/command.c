@@ -226,6 +226,13 @@ int platform_move(struct platform_thread *pt, uint64_t from, uint64_t size, uint
     return command_add(pt, SYS_mremap, args, true, 0x3f, -1);
 }
 
+int platform_touch(struct platform_thread *pt, uint64_t addr)
+{
+    // FUTEX_WAKE_OP adds 0 to the word, atomically: the one store among the calls that a stub may make.
+    uint64_t args[6] = {addr, 5 /* FUTEX_WAKE_OP */ | 128 /* FUTEX_PRIVATE_FLAG */, 0, 0, addr, 1u << 28 /* FUTEX_OP_ADD */};
+    return command_add(pt, SYS_futex, args, false, 0, -1);
+}
+
 // Runs one command at once and returns its result.
 static int64_t run_single(struct platform_thread *pt, uint64_t nr, const uint64_t args[6], bool privileged)
 {
