@@ -70,14 +70,19 @@ static void hash_insert(struct vfs *v, struct dentry *d)
     STORE_RELEASE(*head, d);
 }
 
-static void hash_remove(struct vfs *v, struct dentry *d)
+static void hash_unlink(struct vfs *v, struct dentry *d)
 {
     struct dentry **link = bucket(v->table, d->parent, d->name_hash);
     while (*link != d)
         link = &(*link)->hash_next;
-    seq_write_begin(&v->removals);
     // d->hash_next stays, for a walker that stands on d.
     STORE_RELEASE(*link, d->hash_next);
+}
+
+static void hash_remove(struct vfs *v, struct dentry *d)
+{
+    seq_write_begin(&v->removals);
+    hash_unlink(v, d);
     seq_write_end(&v->removals);
 }
 
@@ -359,14 +364,16 @@ void dentry_move(struct dentry *d, struct dentry *target, bool exchange)
     lock_take(&v->hash_lock);
     bool target_hashed = !(dentry_flags(target) & DENTRY_UNHASHED);
     bool hashed = !(dentry_flags(d) & DENTRY_UNHASHED);
+    // Until both are in their places a miss proves nothing.
+    seq_write_begin(&v->removals);
     seq_write_begin(&d->seq);
     seq_write_begin(&target->seq);
     if (hashed) {
-        hash_remove(v, d);
+        hash_unlink(v, d);
         list_remove(&d->sibling);
     }
     if (target_hashed) {
-        hash_remove(v, target);
+        hash_unlink(v, target);
         list_remove(&target->sibling);
     }
     swap_names(d, target);
@@ -386,6 +393,7 @@ void dentry_move(struct dentry *d, struct dentry *target, bool exchange)
     }
     seq_write_end(&target->seq);
     seq_write_end(&d->seq);
+    seq_write_end(&v->removals);
     lock_release(&v->hash_lock);
     unlock_pair(&from->lock, &to->lock);
     if (target_hashed && !exchange)
