@@ -355,10 +355,11 @@ TEST(refused_without_privilege)
     EXPECT_ERRNO(chroot("/"), EPERM);
     EXPECT_ERRNO(clock_settime(CLOCK_REALTIME, &ts), EPERM);
     EXPECT_ERRNO(setpriority(PRIO_PROCESS, 0, -1), EACCES);
-    EXPECT_ERRNO(unshare(CLONE_NEWNS), EPERM);
-    EXPECT_ERRNO(socket(AF_INET, SOCK_RAW, 1), EPERM);
+    // A kernel without the thing may say so instead.
+    EXPECT(unshare(CLONE_NEWNS) == -1 && (errno == EPERM || errno == EINVAL));
+    EXPECT(socket(AF_INET, SOCK_RAW, 1) == -1 && (errno == EPERM || errno == EAFNOSUPPORT));
     EXPECT_ERRNO(syscall(SYS_reboot, 0xfee1dead, 672274793, 0x4321fedc, NULL), EPERM);
     EXPECT_ERRNO(syscall(SYS_swapon, "/x", 0), EPERM);
     EXPECT_ERRNO(syscall(SYS_acct, NULL), EPERM);
-    EXPECT_ERRNO(syscall(SYS_vhangup), EPERM);
+    EXPECT(syscall(SYS_vhangup) == -1 && (errno == EPERM || errno == ENOSYS));
 }
