@@ -509,8 +509,27 @@ static void gt_reset_internal_signals(void)
         syscall(SYS_rt_sigaction, sig, by_default, NULL, 8);
 }
 
+// As the first process of a PID namespace: run the tests in a child, so that they have an ordinary process's
+// signals, and reap orphans, which otherwise would stay for ever.
+static void gt_be_init(void)
+{
+    pid_t child = fork();
+    if (child <= 0)
+        return;
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, __WALL);
+        if (pid == child)
+            _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        if (pid < 0 && errno != EINTR)
+            _exit(1);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    if (getpid() == 1 && (argc == 1 || strcmp(argv[1], "-n") != 0) && (argc < 2 || strncmp(argv[1], "-x", 2) != 0))
+        gt_be_init();
     gt_find_self(argc > 0 ? argv[0] : NULL);
     if (argc > 1 && strncmp(argv[1], "-x", 2) == 0) {
         for (struct gt_entry *e = gt_entries; e; e = e->next)
