@@ -189,6 +189,14 @@ class TestUsage(Base):
         self.assertRegex(lines[0], r"^caisson version [0-9.]+$")
         self.assertRegex(lines[1], r"^spec: 1\.[0-9.]+$")
 
+    def test_syscalls(self):
+        lines = self.run_caisson("syscalls").stdout.splitlines()
+        self.assertRegex(lines[0], r"^ +0 +read +full$")
+        self.assertRegex(lines[-1], r"^\d+ full, \d+ partial, \d+ not supported")
+        rows = json.loads(self.run_caisson("syscalls", "-f", "json", "-s", "no").stdout)
+        self.assertTrue(rows and all(row["support"] == "no" for row in rows))
+        self.assertEqual(self.run_caisson("syscalls", "-s", "some").returncode, 2)
+
     def test_engines_options_are_accepted(self):
         result = self.run_caisson("--systemd-cgroup", "--cgroup-manager", "systemd", "--rootless=auto", "do", "exit", "6")
         self.assertEqual(result.returncode, 6, result.stderr)
