@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
+#include "base/strbuf.h"
 #include "fake-mm.h"
 #include "unit.h"
 
@@ -502,6 +503,33 @@ static void test_strings(void **state)
     assert_memory_equal(buf, "hello\0\0\0", 8);
 }
 
+static void test_show_maps(void **state)
+{
+    struct file *f = fake_file(PAGE_SIZE, true);
+    struct mm_target t = target();
+    char buf[8192];
+    struct strbuf out = STRBUF_FIXED(buf);
+
+    assert_int_equal(map(OURS, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, f, PAGE_SIZE), OURS);
+    assert_int_equal(map(OURS + 2 * PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE, ANON_PRIVATE | MAP_FIXED, NULL, 0),
+                     OURS + 2 * PAGE_SIZE);
+    assert_int_equal(mm_set_name(&t, OURS + 2 * PAGE_SIZE, PAGE_SIZE, "a name"), 0);
+    mm_set_brk(fake.task.mm, OURS + 8 * PAGE_SIZE);
+    assert_true(mm_brk(&t, OURS + 9 * PAGE_SIZE) == (int64_t)(OURS + 9 * PAGE_SIZE));
+    mm_show_maps(fake.task.mm, &out, false);
+    // Names stand in the column where Linux puts them.
+    assert_non_null(strstr(buf, "200000000000-200000001000 r--s 00001000 00:00 0                          /fake\n"));
+    assert_non_null(strstr(buf, "200000002000-200000003000 rw-p 00000000 00:00 0                          [anon:a name]\n"));
+    assert_non_null(strstr(buf, "200000008000-200000009000 rw-p 00000000 00:00 0                          [heap]\n"));
+    assert_non_null(strstr(buf, "[vdso]\n"));
+    out = STRBUF_FIXED(buf);
+    mm_show_maps(fake.task.mm, &out, true);
+    assert_non_null(strstr(buf, "Size:                  4 kB\n"));
+    assert_non_null(strstr(buf, "VmFlags: rd wr mr mw me "));
+    assert_int_equal(mm_unmap(&t, OURS, AREA), 0);
+    file_unref(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +544,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_failed_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_repeating_fault, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fork, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_show_maps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_uio, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strings, setup, teardown),
     };
