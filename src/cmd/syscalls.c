@@ -54,9 +54,10 @@ static int syscalls_run(struct command_context *ctx, void *options, int argc, ch
         absent += strcmp(row->support, "no") == 0;
         if (json)
             print_json(row, all);
+        else if (*row->reason)
+            printf("%3d  %-24s %-8s %s\n", row->number, row->name, row->support, row->reason);
         else
-            printf("%3d  %-24s %-8s%s%s\n", row->number, row->name, row->support, *row->reason ? " " : "",
-                   row->reason);
+            printf("%3d  %-24s %s\n", row->number, row->name, row->support);
     }
     if (json)
         puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
