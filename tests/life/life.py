@@ -5,6 +5,7 @@ left when a process of a sandbox is killed.
     life.py CAISSON
 """
 import fcntl
+import json
 import os
 import pty
 import select
@@ -306,6 +307,76 @@ class TestMany(Base):
         for process in running:
             process.terminate()
             process.wait(timeout=10)
+
+
+class TestHostileImages(Base):
+    """Images whose directories are links: what is mounted inside stays inside, the host is neither read nor written."""
+
+    def bundle(self, mounts=(), args=("sh", "-c", "exit 3")):
+        if not os.path.exists("/bin/busybox"):
+            self.skipTest("busybox is not installed")
+        os.makedirs(self.tmp + "/b/rootfs/bin", exist_ok=True)
+        for name in ("sh", "ls", "cat", "mount"):
+            if not os.path.exists(self.tmp + "/b/rootfs/bin/" + name):
+                shutil.copy("/bin/busybox", self.tmp + "/b/rootfs/bin/" + name)
+        subprocess.run([CAISSON, "spec", "-b", self.tmp + "/b"], check=False, capture_output=True)
+        with open(self.tmp + "/b/config.json", encoding="utf-8") as file:
+            config = json.load(file)
+        config["process"].update(terminal=False, args=list(args))
+        config["root"]["readonly"] = False
+        config["mounts"] += list(mounts)
+        with open(self.tmp + "/b/config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+
+    def run_bundle(self):
+        words = [CAISSON, "--debug-log", "/dev/null", "--root", self.tmp + "/state", "run", "-b", self.tmp + "/b", "c"]
+        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+
+    def test_linked_mount_points(self):
+        outside = self.tmp + "/outside"
+        os.makedirs(outside)
+        self.bundle()
+        for name in ("proc", "sys", "dev"):
+            os.symlink(outside, f"{self.tmp}/b/rootfs/{name}")
+        result = self.run_bundle()
+        # Refused, or mounted inside: never on the host.
+        self.assertIn(result.returncode, (3, 125), result.stderr)
+        self.assertEqual(os.listdir(outside), [])
+
+    def test_linked_devices(self):
+        os.makedirs(self.tmp + "/b/rootfs/dev")
+        for name in ("null", "console", "tty", "pts"):
+            os.symlink("/etc/passwd", f"{self.tmp}/b/rootfs/dev/{name}")
+        before = os.stat("/etc/passwd").st_mtime_ns
+        self.bundle(args=("sh", "-c", "echo broken > /dev/null; cat < /dev/null; exit 3"))
+        result = self.run_bundle()
+        self.assertEqual((result.returncode, result.stdout), (3, ""), result.stderr)
+        self.assertEqual(os.stat("/etc/passwd").st_mtime_ns, before)
+
+    def test_targets_that_leave(self):
+        source = self.tmp + "/source"
+        os.makedirs(source)
+        self.bundle(
+            mounts=[
+                {"destination": "/../../../../" + self.tmp + "/up", "type": "bind", "source": source, "options": ["rbind"]},
+                {"destination": "/link/x", "type": "bind", "source": source, "options": ["rbind"]},
+            ]
+        )
+        os.symlink(self.tmp, self.tmp + "/b/rootfs/link")
+        self.assertIn(self.run_bundle().returncode, (3, 125))
+        self.assertEqual(sorted(os.listdir(self.tmp)), ["b", "source", "state"])
+
+    def test_links_inside_a_volume(self):
+        os.symlink("/etc/shadow", self.tmp + "/absolute")
+        os.symlink("../../../../../../etc/shadow", self.tmp + "/relative")
+        os.makedirs(self.tmp + "/empty/bin")
+        if not os.path.exists("/bin/busybox"):
+            self.skipTest("busybox is not installed")
+        shutil.copy("/bin/busybox", self.tmp + "/empty/bin/cat")
+        for name in ("absolute", "relative"):
+            result = self.do("cat", "/mnt/" + name, options=["-v", self.tmp + ":/mnt", "--root", self.tmp + "/empty"])
+            self.assertNotEqual(result.returncode, 0)
+            self.assertEqual(result.stdout, "")
 
 
 class TestFull(Base):
