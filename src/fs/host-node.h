@@ -33,7 +33,7 @@ struct host_node {
     struct host_node *parent;   // reference; NULL for a root. GUARDED_BY(client.lock)
     char *name;                 // GUARDED_BY(client.lock)
     gofer_node_t gofer;         // 0: the gofer has no node for it yet
-    uint64_t ino, dev;          // on the host; immutable
+    uint64_t ino, dev;          // on the host; change only when it is bound anew
     _Atomic int32_t fd[2];      // read-only, read-write; -1: none
     _Atomic uint32_t users;     // of the descriptors, now or for as long as a file is open
     struct list lru;            // GUARDED_BY(client.fd_lock)
@@ -63,6 +63,9 @@ uint64_t host_node_ino(const struct host_export *e, const struct gofer_attr *att
 int host_node_lookup(struct host_node *dir, const char *name, uint32_t len, struct host_node **ret, struct gofer_attr *attr,
                      char *link, uint32_t *link_size);
 // Fresh attributes.
+// After -ESTALE: the name has been given to another file on the host, which is what n stands for from now on. 0 with its attributes,
+// or -ESTALE when it is gone or of another type.
+int host_node_rebind(struct host_node *n, struct gofer_attr *attr);
 int host_node_getattr(struct host_node *n, struct gofer_attr *attr);
 // Calls `entry` for each entry. if_small: -E2BIG when it is a large directory (nothing was called then).
 typedef int host_list_fn(void *arg, const struct gofer_entry_view *entry);

@@ -222,17 +222,28 @@ int host_node_map(struct host_node *n, enum host_fd_use use, uint64_t file_size,
     return 0;
 }
 
-void node_close_fds(struct gofer_client *c, struct host_node *n)
+static bool drop_fds(struct gofer_client *c, struct host_node *n)
 {
-    if (load_fd(n, false) < 0 && load_fd(n, true) < 0)
-        return;
     int fds[2];
     lock_take(&c->fd_lock);
     bool out = take_out_locked(c, n, fds);
     lock_release(&c->fd_lock);
-    BUG_ON(!out);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; out && i < 2; i++) {
         if (fds[i] >= 0)
             close_fd(fds[i], n->mapped);
     }
+    return out;
+}
+
+void node_drop_fds(struct gofer_client *c, struct host_node *n)
+{
+    (void)drop_fds(c, n);
+}
+
+void node_close_fds(struct gofer_client *c, struct host_node *n)
+{
+    if (load_fd(n, false) < 0 && load_fd(n, true) < 0)
+        return;
+    bool out = drop_fds(c, n);
+    BUG_ON(!out);
 }

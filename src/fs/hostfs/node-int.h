@@ -18,5 +18,6 @@ void node_expect(const struct host_node *n, struct gofer_request *request);
 int node_ask(struct host_node *n, struct gofer_request *request, const void *data, uint64_t data_size,
              struct gofer_message **ret);
 int node_ask_done(struct host_node *n, struct gofer_request *request, const void *data, uint64_t data_size);
+void node_drop_fds(struct gofer_client *c, struct host_node *n);  // unless somebody uses them
 void node_close_fds(struct gofer_client *c, struct host_node *n); // the last reference is gone
 void node_adopt_fd(struct host_node *n, bool write, int fd);     // a donated descriptor

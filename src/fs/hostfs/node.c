@@ -396,6 +396,31 @@ int host_fd_getattr(int fd, struct gofer_attr *out)
     return 0;
 }
 
+int host_node_rebind(struct host_node *n, struct gofer_attr *attr)
+{
+    struct gofer_client *c = the_client();
+    struct node_address at;
+    struct host_node *dir = where(n, &at);
+    if (!dir)
+        return -ESTALE;
+    int error = host_node_lookup(dir, at.name, at.name_size, NULL, attr, NULL, NULL);
+    host_node_unref(dir);
+    if (error < 0)
+        return error == -ENOENT ? -ESTALE : error;
+    if (S_ISDIR(attr->mode) != n->is_dir || S_ISLNK(attr->mode) != n->is_link)
+        return -ESTALE;
+    lock_take(&c->lock);
+    gofer_node_t old = n->gofer;
+    __atomic_store_n(&n->gofer, GOFER_NODE_NONE, __ATOMIC_RELEASE);
+    n->ino = attr->ino;
+    n->dev = attr->dev;
+    lock_release(&c->lock);
+    if (old)
+        gofer_forget(c, old);
+    node_drop_fds(c, n);
+    return 0;
+}
+
 int host_node_getattr(struct host_node *n, struct gofer_attr *attr)
 {
     struct gofer_request request = {.op = GOFER_LOOKUP};

@@ -152,11 +152,23 @@ static int fill_upper(struct fill *f)
     return r;
 }
 
+// The image of `caisson do` is the host's own root, where files do get replaced.
+int ovl_rebind(struct inode *inode)
+{
+    struct gofer_attr attr;
+    int r = host_node_rebind(ovl_i(inode)->lower, &attr);
+    if (r == 0)
+        host_attr_apply(inode, &attr);
+    return r;
+}
+
 static int fill_directory(struct fill *f, bool if_small)
 {
     struct host_node *lower = ovl_i(f->dir)->lower;
     struct gofer_attr attr;
     int r = lower ? host_node_list(lower, if_small, fill_lower, f, &attr) : 0;
+    if (r == -ESTALE && ovl_rebind(f->dir) == 0)
+        r = host_node_list(lower, if_small, fill_lower, f, &attr);
     if (r == 0)
         r = fill_upper(f);
     if (r == 0)

@@ -42,6 +42,8 @@ int ovl_open(struct inode *inode, struct file *f)
     // The gofer may not be able to read it: better known now than at the first read.
     struct host_node *lower = ovl_i(inode)->lower;
     int fd = host_node_get_fd(lower, HOST_FD_READ, NULL, NULL);
+    if (fd == -ESTALE && ovl_rebind(inode) == 0)
+        fd = host_node_get_fd(lower, HOST_FD_READ, NULL, NULL);
     if (fd < 0)
         return fd;
     host_node_put_fd(lower);

@@ -80,6 +80,7 @@ int ovl_removexattr(struct inode *inode, const char *name);
 // An inode for something in the image; node's reference is taken over, on failure too.
 struct inode *ovl_inode_for(struct super_block *sb, struct inode *dir, struct host_node *node, const struct gofer_attr *attr,
                             const char *link, uint32_t link_size);
+int ovl_rebind(struct inode *inode); // the host has put another file in its place: 0 or -ESTALE
 int ovl_lookup(struct inode *dir, const char *name, uint32_t len, struct inode **ret);
 int ovl_check_empty(struct inode *dir); // 0 or -ENOTEMPTY
 
