@@ -1,6 +1,6 @@
 // fcntl(2).
 //
-// DEVIATION: fcntl: no leases and no directory notification (F_SETLEASE, F_GETLEASE, F_NOTIFY): EINVAL, as a kernel that was
+// DEVIATION: fcntl: no leases and no directory notification (F_SETLEASE, F_NOTIFY): EINVAL, as a kernel that was
 // built without them. Read-write hints (F_GET_RW_HINT and the like) are kept nowhere: EINVAL.
 #include <linux/capability.h>
 
@@ -191,6 +191,8 @@ static int64_t file_command(struct task *t, int fd, struct file *f, uint32_t cmd
         if (f->type != FILE_PIPE || !pipe_fcntl_size)
             return -EBADF;
         return pipe_fcntl_size(t, f, cmd == F_SETPIPE_SZ, arg);
+    case F_GETLEASE:
+        return F_UNLCK;
     case F_ADD_SEALS:
         return tmpfs_add_seals(f, (uint32_t)arg);
     case F_GET_SEALS:

@@ -79,6 +79,8 @@ static int64_t do_set(struct task *t, const struct path *p, uaddr_t xattr_name, 
         r = xattr_permission(t, p, name, true);
     if (r == 0)
         r = ops->setxattr ? ops->setxattr(p->dentry->inode, name, data, size, flags) : -EOPNOTSUPP;
+    if (r == 0 && !strcmp(name, "security.capability"))
+        __atomic_fetch_or(&p->dentry->inode->flags, INODE_FILE_CAPS, __ATOMIC_RELAXED);
     if (r == 0)
         vfs_notify(p->dentry->inode, p->dentry, 4 /* IN_ATTRIB */);
     kfree(data);

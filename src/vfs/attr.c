@@ -63,6 +63,8 @@ int vfs_chown(struct task *t, const struct path *p, uint32_t uid, uint32_t gid)
             attr.mode = mode & 07777;
         }
     }
+    if (inode->flags & INODE_FILE_CAPS)
+        (void)inode_ops(inode)->removexattr(inode, "security.capability");
     return changed(inode, p, &attr);
 }
 

@@ -180,6 +180,10 @@ int file_modified(struct file *f)
     struct timespec64 now = time_now();
     uint32_t mode = LOAD_RELAXED(inode->mode);
     bool strip = mode_without_privileges(mode) != mode && !(t && cred_capable(t->cred, CAP_FSETID));
+    if (unlikely(inode->flags & INODE_FILE_CAPS) && inode_ops(inode)->removexattr) {
+        (void)inode_ops(inode)->removexattr(inode, "security.capability");
+        __atomic_fetch_and(&inode->flags, ~(uint32_t)INODE_FILE_CAPS, __ATOMIC_RELAXED);
+    }
     lock_take(&inode->lock);
     if (unlikely(strip))
         inode->mode = mode_without_privileges(inode->mode);

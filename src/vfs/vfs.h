@@ -91,6 +91,7 @@ enum inode_flags {
     INODE_DEAD = 1 << 3,       // removed directory
     INODE_TMPFILE = 1 << 4,    // O_TMPFILE: has no name yet but may get one
     INODE_NO_LINK = 1 << 5,    // O_TMPFILE | O_EXCL: may not
+    INODE_FILE_CAPS = 1 << 6,  // has, or had, security.capability: a write takes it away
 };
 
 struct setattr {
