@@ -41,6 +41,8 @@ static void file_free(struct file *f)
         epoll_file_released(f);
     if (f->inode && f->inode->locks)
         file_locks_release(f);
+    if (unlikely(f->shm != NULL))
+        shm_file_released(f);
     const struct file_ops *ops = file_ops(f);
     if (f->inode && f->type != FILE_PATH)
         vfs_notify(f->inode, f->path.dentry, f->writable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);

@@ -13,6 +13,7 @@
 #include "vfs/vfs.h"
 
 struct kernel;
+struct shm_segment;
 struct strbuf;
 struct task;
 struct uio;
@@ -64,7 +65,7 @@ struct file {
     int32_t owner;
     const struct cred *cred; // of the opener; reference
     struct list epoll_items; // registrations on this file: vfs/epoll.c; GUARDED_BY the epoll's rules
-    struct wait_queue *unused_wq;
+    struct shm_segment *shm; // an attachment of a System V segment: sys/ipc-shm.c; set before it is mapped
 };
 
 struct dir_emit { // one call of iterate

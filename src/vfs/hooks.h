@@ -29,3 +29,7 @@ void pipe_consume(struct file *pipe, uint64_t size) VFS_HOOK;
 int64_t pipe_put(struct file *pipe, const void *buf, uint64_t size) VFS_HOOK;
 bool pipe_same(const struct file *a, const struct file *b) VFS_HOOK; // two ends of one pipe
 int64_t pipe_fcntl_size(struct task *t, struct file *pipe, bool set, uint64_t size) VFS_HOOK; // F_GETPIPE_SZ, F_SETPIPE_SZ
+
+// sys/ipc-shm.c: an area that maps f, which has f->shm, came (1) or went (-1); mm.lock held. The file is going away.
+void shm_mapped(struct file *f, int change) VFS_HOOK;
+void shm_file_released(struct file *f) VFS_HOOK;

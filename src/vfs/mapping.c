@@ -6,6 +6,7 @@
 
 #include "base/strbuf.h"
 #include "mm/backing.h"
+#include "vfs/hooks.h"
 #include "vfs/mount-int.h"
 #include "vfs/vfs-int.h"
 
@@ -70,6 +71,8 @@ void file_map_added(struct file *f, bool may_write)
     __atomic_fetch_add((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
     if (may_write)
         __atomic_fetch_add((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
+    if (unlikely(f->shm != NULL))
+        shm_mapped(f, 1);
 }
 
 void file_map_removed(struct file *f, bool may_write)
@@ -78,6 +81,8 @@ void file_map_removed(struct file *f, bool may_write)
     __atomic_fetch_sub((uint32_t *)&inode->map_count, 1, __ATOMIC_ACQ_REL);
     if (may_write)
         __atomic_fetch_sub((uint32_t *)&inode->writable_maps, 1, __ATOMIC_ACQ_REL);
+    if (unlikely(f->shm != NULL))
+        shm_mapped(f, -1);
 }
 
 const void *file_map_identity(const struct file *f)
