@@ -88,7 +88,10 @@ class Base(unittest.TestCase):
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
-        self.assertEqual(process.stdout.readline(), ready)
+        line = process.stdout.readline()
+        if line != ready:
+            process.kill()
+            self.fail(f"the first line is {line!r}, then: {process.stderr.read()}")
         return process
 
     def expect(self, result, status, out=None):
