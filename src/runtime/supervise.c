@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { CLIENTS_MAX = 8, END_TIMEOUT_MS = 10000 };
+enum { CLIENTS_MAX = 8, END_TIMEOUT_MS = 10000, MESSAGES_AT_ONCE = 64 };
 
 struct supervision {
     struct sandbox *s;
@@ -149,10 +149,11 @@ static void role_message(struct supervision *v, const char *who, const struct co
     }
 }
 
-// Everything that is there. False at the end of the connection.
+// What is there, some of it: whoever sends without end must not keep us from everything else. False at the end of the
+// connection.
 static bool receive_messages(struct supervision *v, const char *who, int fd)
 {
-    for (;;) {
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
         struct control_message m;
         ssize_t n = recv(fd, &m, sizeof(m), MSG_DONTWAIT | MSG_TRUNC);
         if (n < 0 && errno == EINTR)
@@ -167,6 +168,7 @@ static bool receive_messages(struct supervision *v, const char *who, int fd)
         }
         role_message(v, who, &m);
     }
+    return true;
 }
 
 static void forward_signals(struct supervision *v)

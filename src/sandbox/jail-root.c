@@ -115,7 +115,11 @@ static int jail_pivot(struct jail *j, int root)
 
 int jail_enter_root(struct jail *j)
 {
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
+    // The host makes network name spaces one at a time, each takes as long as all of the rest: the kernel's comes first, the
+    // gofer's last, so that the two roles, which start together, don't wait for each other.
+    if (j->role == JAIL_KERNEL && unshare(CLONE_NEWNET) < 0)
+        return jail_fail(j, "make a network name space", -errno);
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP) < 0)
         return jail_fail(j, "make name spaces", -errno);
     if (sethostname(JAIL_HOST_NAME, strlen(JAIL_HOST_NAME)) < 0)
         return jail_fail(j, "set the host name", -errno);
@@ -126,6 +130,8 @@ int jail_enter_root(struct jail *j)
         return jail_fail(j, "mount an empty root", root);
     int ret = jail_pivot(j, root);
     close(root);
+    if (ret == 0 && j->role == JAIL_GOFER && unshare(CLONE_NEWNET) < 0)
+        return jail_fail(j, "make a network name space", -errno);
     return ret;
 }
 
