@@ -231,6 +231,10 @@ static int64_t fill_pipe(struct task *t, struct end *from, struct file *pipe, ui
         r = pipe_wait_room(t, pipe, nonblock || done);
         if (r <= 0)
             break;
+        if (nonblock && !from->f->seekable && !file_is_readable_now(from->f)) {
+            r = -EAGAIN;
+            break;
+        }
         uint64_t start = *from->pos, want = MIN(MIN(len - done, (uint64_t)r), CHUNK);
         r = read_chunk(t, from, buf, want);
         if (r <= 0)

@@ -18,7 +18,7 @@ void inotify_inode_gone(struct inode *inode) VFS_HOOK;
 void inotify_event(struct inode *inode, uint32_t mask, uint32_t cookie, const char *name, uint32_t len) VFS_HOOK;
 
 // vfs/pipe.c, for splice(2), tee(2), vmsplice(2) and sendfile(2). Files are of type FILE_PIPE.
-// Waits until there is something to read (or the end): bytes that can be had, 0 at the end, -EAGAIN with nonblock, -ERESTARTSYS.
+// In a turn (pipe_read_begin() in vfs/pipe.h): waits until there is something to read (or the end): bytes that can be had, 0 at the end, -EAGAIN with nonblock, -ERESTARTSYS.
 int64_t pipe_wait_data(struct task *t, struct file *pipe, bool nonblock) VFS_HOOK;
 // Waits until there is room: bytes, -EPIPE (SIGPIPE is the caller's business), -EAGAIN, -ERESTARTSYS.
 int64_t pipe_wait_room(struct task *t, struct file *pipe, bool nonblock) VFS_HOOK;

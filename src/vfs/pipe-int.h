@@ -32,6 +32,7 @@ struct pipe {
     uint8_t *small;            // one page, used as long as there is no area
     bool small_used;           // GUARDED_BY(lock)
     bool reading, writing;     // a turn: somebody copies from the front, or to behind the back, without the lock
+    const struct task *splicer; // who has the reader's turn by pipe_read_begin(); GUARDED_BY(lock)
     uint32_t readers, writers; // open files; GUARDED_BY(lock), single reads without
     uint32_t reader_opens, writer_opens; // count up: fifo(7)'s open waits for a change
     uint32_t files;            // open files; GUARDED_BY(inode->lock)

@@ -249,6 +249,31 @@ int64_t pipe_fcntl_size(struct task *t, struct file *f, bool set, uint64_t size)
 
 // ---- For splice, tee, vmsplice, sendfile ----
 
+int pipe_read_begin(struct task *t, struct file *f)
+{
+    struct pipe *p = f->priv;
+    lock_take(&p->lock);
+    int ret = pipe_turn_take(t, p, &p->reading);
+    if (ret == 0) {
+        p->reading = true;
+        p->splicer = t;
+    }
+    lock_release(&p->lock);
+    return ret;
+}
+
+void pipe_read_end(struct file *f)
+{
+    struct pipe *p = f->priv;
+    lock_take(&p->lock);
+    if (p->splicer == current_task()) { // not when a wait has failed to get the turn back
+        p->splicer = NULL;
+        pipe_turn_end(p, &p->reading);
+    }
+    lock_release(&p->lock);
+}
+
+// Called in a turn, which is given up for the sleep: other readers must not wait for one who waits for data.
 int64_t pipe_wait_data(struct task *t, struct file *f, bool nonblock)
 {
     struct pipe *p = f->priv;
@@ -259,7 +284,10 @@ int64_t pipe_wait_data(struct task *t, struct file *f, bool nonblock)
             return 0;
         if (nonblock || (f->flags & O_NONBLOCK))
             return -EAGAIN;
+        pipe_read_end(f);
         int ret = pipe_sleep(t, p, true);
+        if (ret == 0)
+            ret = pipe_read_begin(t, f);
         if (ret < 0)
             return ret;
     }
@@ -337,23 +365,4 @@ int64_t pipe_put(struct file *f, const void *buf, uint64_t size)
 bool pipe_same(const struct file *a, const struct file *b)
 {
     return a->priv == b->priv;
-}
-
-int pipe_read_begin(struct task *t, struct file *f)
-{
-    struct pipe *p = f->priv;
-    lock_take(&p->lock);
-    int ret = pipe_turn_take(t, p, &p->reading);
-    if (ret == 0)
-        p->reading = true;
-    lock_release(&p->lock);
-    return ret;
-}
-
-void pipe_read_end(struct file *f)
-{
-    struct pipe *p = f->priv;
-    lock_take(&p->lock);
-    pipe_turn_end(p, &p->reading);
-    lock_release(&p->lock);
 }
