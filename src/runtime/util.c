@@ -22,11 +22,12 @@ static _Noreturn void out_of_memory(void)
 void *pool_alloc(struct pool *p, size_t size)
 {
     struct pool_block *block = calloc(1, sizeof(*block) + size);
-    if (!block)
-        out_of_memory();
-    block->next = p->blocks;
-    p->blocks = block;
-    return block->data;
+    if (block) {
+        block->next = p->blocks;
+        p->blocks = block;
+        return block->data;
+    }
+    out_of_memory();
 }
 
 char *pool_strdup(struct pool *p, const char *s)

@@ -71,12 +71,27 @@ static void test_counts(void **state)
     assert_int_equal(after.calls[HOST_CALL_gettid], before.calls[HOST_CALL_gettid] + 1);
 }
 
+#ifdef CAISSON_FAULTS
+static void test_fault_plan(void **state)
+{
+    (void)host_fault_plan(HOST_CALL_fsync, 2, -EIO);
+    assert_int_equal(host_fsync(-1), -EBADF);
+    assert_int_equal(host_fdatasync(-1), -EBADF);
+    assert_int_equal(host_fsync(-1), -EIO);
+    assert_int_equal(host_fsync(-1), -EBADF);
+    assert_true(host_fault_plan(HOST_CALL_fsync, 0, 0));
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_small_area),
         cmocka_unit_test(test_counts),
+#ifdef CAISSON_FAULTS
+        cmocka_unit_test(test_fault_plan),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
