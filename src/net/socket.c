@@ -100,15 +100,15 @@ void socket_wake(struct socket *s, uint32_t events)
 
 // ---- As a file ----
 
-static uint32_t file_message_flags(const struct file *f)
+static uint32_t file_message_flags(const struct file *f, const struct uio *u)
 {
-    return f->flags & O_NONBLOCK ? MSG_DONTWAIT : 0;
+    return (f->flags & O_NONBLOCK) || (u->flags & UIO_NOWAIT) ? MSG_DONTWAIT : 0;
 }
 
 static int64_t socket_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct socket *s = f->priv;
-    struct socket_message m = {.data = u, .flags = file_message_flags(f)};
+    struct socket_message m = {.data = u, .flags = file_message_flags(f, u)};
     if (u->remaining == 0)
         return 0;
     int64_t ret = socket_ops(s)->receive(current_task(), s, &m);
@@ -120,7 +120,7 @@ static int64_t socket_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct socket *s = f->priv;
     struct task *t = current_task();
-    struct socket_message m = {.data = u, .flags = file_message_flags(f)};
+    struct socket_message m = {.data = u, .flags = file_message_flags(f, u)};
     scm_from_task(t, &m.scm);
     return socket_ops(s)->send(t, s, &m);
 }

@@ -50,12 +50,14 @@ static void set_position(struct task *t, struct end *e, uint64_t pos)
         *e->pos = pos;
 }
 
-static int64_t read_chunk(struct task *t, struct end *e, void *buf, uint64_t size)
+static int64_t read_chunk(struct task *t, struct end *e, void *buf, uint64_t size, bool nonblock)
 {
     struct uio u;
     struct uio_segment one;
     uio_init_kernel(&u, &one, buf, size);
     u.flags = e->pos == &e->f->pos ? UIO_AT_POSITION : 0;
+    if (nonblock)
+        u.flags |= UIO_NOWAIT;
     return vfs_read(t, e->f, &u, e->pos);
 }
 
@@ -78,7 +80,7 @@ static int64_t copy_ends(struct task *t, struct end *in, struct end *out, uint64
         return -ENOMEM;
     while (done < count) {
         uint64_t start = *in->pos;
-        r = read_chunk(t, in, buf, MIN(count - done, CHUNK));
+        r = read_chunk(t, in, buf, MIN(count - done, CHUNK), false);
         if (r <= 0)
             break;
         int64_t n = r;
@@ -236,7 +238,7 @@ static int64_t fill_pipe(struct task *t, struct end *from, struct file *pipe, ui
             break;
         }
         uint64_t start = *from->pos, want = MIN(MIN(len - done, (uint64_t)r), CHUNK);
-        r = read_chunk(t, from, buf, want);
+        r = read_chunk(t, from, buf, want, nonblock);
         if (r <= 0)
             break;
         int64_t n = r;

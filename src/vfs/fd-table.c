@@ -1,8 +1,9 @@
 // Descriptor tables.
 //
 // A number is reserved in the bitmap first and its file is put in last, so that a half-made descriptor is never seen; a reserved
-// number without a file reads as free. fd_table.lock guards everything; the only task of a table that is not shared (one
-// reference: its own) looks entries up without it, since nobody else changes them.
+// number without a file reads as free. fd_table.lock guards every change. Looking up takes no lock: memory of files is only ever
+// used for files, so a pointer that has just left the table can still be asked for its count; what was found is believed when it
+// still stands there once a reference is taken. An array that was outgrown is kept until the table goes, for such readers.
 #include "base/log.h"
 #include "base/slab.h"
 #include "vfs/vfs-int.h"
@@ -28,7 +29,7 @@ struct fd_table *fd_table_alloc(uint32_t size)
     refcount_init(&table->refs, 1);
     lock_init(&table->lock, LOCK_RANK_FD_TABLE);
     table->size = size;
-    table->entries = kmalloc(size * sizeof(struct fd_entry));
+    table->entries = kmalloc((size + 1) * sizeof(struct fd_entry));
     table->used = kmalloc(bitmap_size(size));
     if (!table->entries || !table->used) {
         kfree(table->entries);
@@ -43,6 +44,17 @@ struct fd_table *fd_table_ref(struct fd_table *table)
 {
     refcount_get(&table->refs);
     return table;
+}
+
+// One entry beyond the last links an array to the one that it replaced.
+static void free_arrays(struct fd_entry *entries, uint32_t size)
+{
+    while (entries) {
+        struct fd_entry *older = (struct fd_entry *)entries[size].file;
+        kfree(entries);
+        entries = older;
+        size /= 2;
+    }
 }
 
 static bool bit_used(const struct fd_table *table, uint32_t fd)
@@ -74,7 +86,7 @@ void fd_table_unref(struct fd_table *table)
                 close_file(t, table, table->entries[fd].file);
         }
     }
-    kfree(table->entries);
+    free_arrays(table->entries, table->size);
     kfree(table->used);
     slab_free(&table_type, table);
 }
@@ -118,12 +130,20 @@ struct fd_table *fd_table_copy(struct fd_table *old, uint32_t max)
 
 struct file *fd_table_get(struct fd_table *table, uint32_t fd)
 {
-    lock_take(&table->lock);
-    struct file *f = fd < table->size ? table->entries[fd].file : NULL;
-    if (f)
-        file_ref(f);
-    lock_release(&table->lock);
-    return f;
+    if (fd >= __atomic_load_n(&table->size, __ATOMIC_ACQUIRE))
+        return NULL;
+    for (;;) {
+        struct fd_entry *entries = __atomic_load_n(&table->entries, __ATOMIC_ACQUIRE);
+        struct file *f = __atomic_load_n(&entries[fd].file, __ATOMIC_ACQUIRE);
+        if (!f)
+            return NULL;
+        if (!refcount_get_unless_zero(&f->refs))
+            continue; // closed: the table says so already
+        if (entries == __atomic_load_n(&table->entries, __ATOMIC_ACQUIRE) &&
+            f == __atomic_load_n(&entries[fd].file, __ATOMIC_ACQUIRE))
+            return f;
+        file_unref(f);
+    }
 }
 
 struct file *fd_get(struct task *t, int fd)
@@ -163,29 +183,35 @@ int64_t fd_table_next(struct fd_table *table, uint32_t from)
 
 // ---- Numbers ----
 
-// Makes room for number fd. table->lock held.
-static int grow_locked(struct fd_table *table, uint32_t fd)
+// Doubles the table. table->lock held.
+static int double_locked(struct fd_table *table)
 {
-    if (fd < table->size)
-        return 0;
-    uint32_t size = table->size;
-    while (size <= fd)
-        size *= 2;
-    struct fd_entry *entries = kmalloc((uint64_t)size * sizeof(*entries));
+    uint32_t old = table->size, size = old * 2;
+    struct fd_entry *entries = kmalloc((uint64_t)(size + 1) * sizeof(*entries));
     uint64_t *used = kmalloc(bitmap_size(size));
     if (!entries || !used) {
         kfree(entries);
         kfree(used);
         return -ENOMEM;
     }
-    memcpy(entries, table->entries, table->size * sizeof(*entries));
-    memcpy(used, table->used, bitmap_size(table->size));
-    kfree(table->entries);
+    memcpy(entries, table->entries, old * sizeof(*entries));
+    memcpy(used, table->used, bitmap_size(old));
+    entries[size].file = (struct file *)table->entries;
     kfree(table->used);
-    table->entries = entries;
     table->used = used;
-    table->size = size;
+    STORE_RELEASE(table->entries, entries);
+    STORE_RELEASE(table->size,
+                  size); // after the array: a reader who sees the size sees that many entries
     return 0;
+}
+
+// Makes room for number fd. table->lock held.
+static int grow_locked(struct fd_table *table, uint32_t fd)
+{
+    int r = 0;
+    while (r == 0 && fd >= table->size)
+        r = double_locked(table);
+    return r;
 }
 
 // Lowest free number from min on, which may lie beyond the table. table->lock held.
@@ -212,7 +238,7 @@ int fd_reserve(struct task *t, bool cloexec, int min)
     int r = fd >= limit ? -EMFILE : grow_locked(table, fd);
     if (r == 0) {
         table->used[fd / 64] |= BIT(fd % 64);
-        table->entries[fd] = (struct fd_entry){.cloexec = cloexec};
+        table->entries[fd].cloexec = cloexec; // the file is NULL
         table->count++;
         if ((uint32_t)min <= table->next)
             table->next = fd + 1;
@@ -227,13 +253,14 @@ void fd_publish(struct task *t, int fd, struct file *f)
     struct fd_table *table = t->files;
     lock_take(&table->lock);
     BUG_ON((uint32_t)fd >= table->size || table->entries[fd].file);
-    table->entries[fd].file = f;
+    STORE_RELEASE(table->entries[fd].file, f);
     lock_release(&table->lock);
 }
 
 static void free_number_locked(struct fd_table *table, uint32_t fd)
 {
-    table->entries[fd] = (struct fd_entry){0};
+    STORE_RELEASE(table->entries[fd].file, NULL);
+    table->entries[fd].cloexec = false;
     table->used[fd / 64] &= ~BIT(fd % 64);
     table->count--;
     if (fd < table->next)
@@ -289,7 +316,8 @@ int fd_dup_to(struct task *t, struct file *f, uint32_t fd, bool cloexec)
             table->used[fd / 64] |= BIT(fd % 64);
             table->count++;
         }
-        table->entries[fd] = (struct fd_entry){.file = file_ref(f), .cloexec = cloexec};
+        table->entries[fd].cloexec = cloexec;
+        STORE_RELEASE(table->entries[fd].file, file_ref(f));
     }
     lock_release(&table->lock);
     if (r == 0 && old)

@@ -11,12 +11,34 @@
 
 SLAB_TYPE(file_slab, SLAB_FILE, struct file);
 
+// Freed files go to a list of our own: descriptor tables are read without a lock (fd-table.c), and such a reader may still ask a
+// file for its count, which has to stay zero until the memory is a file again.
+static struct file *take_free_file(struct vfs *v)
+{
+    lock_take(&v->free_files_lock);
+    struct file *f = v->free_files;
+    if (f)
+        v->free_files = f->priv;
+    lock_release(&v->free_files_lock);
+    return f;
+}
+
+static void give_free_file(struct vfs *v, struct file *f)
+{
+    memset((uint8_t *)f + sizeof(f->refs), 0, sizeof(*f) - sizeof(f->refs));
+    lock_take(&v->free_files_lock);
+    f->priv = v->free_files;
+    v->free_files = f;
+    lock_release(&v->free_files_lock);
+}
+_Static_assert(offsetof(struct file, refs) == 0, "the count comes first");
+
 struct file *file_alloc(uint32_t flags, const struct cred *cred)
 {
-    struct file *f = slab_alloc(&file_slab);
-    if (!f)
+    struct file *f = take_free_file(the_vfs());
+    if (!f && !(f = slab_alloc(&file_slab)))
         return NULL;
-    refcount_init(&f->refs, 1);
+    f->priv = NULL;
     f->flags = flags;
     uint32_t access = flags & O_ACCMODE;
     f->readable = access == O_RDONLY || access == O_RDWR;
@@ -26,6 +48,7 @@ struct file *file_alloc(uint32_t flags, const struct cred *cred)
     lock_init(&f->pos_lock, LOCK_RANK_FILE_POS);
     list_init(&f->epoll_items);
     f->cred = cred_get(cred);
+    refcount_init(&f->refs, 1);
     return f;
 }
 
@@ -54,7 +77,7 @@ static void file_free(struct file *f)
         __atomic_fetch_sub((uint32_t *)&f->path.mount->writers, 1, __ATOMIC_ACQ_REL);
     path_put(&f->path);
     cred_put(f->cred);
-    slab_free(&file_slab, f);
+    give_free_file(the_vfs(), f);
 }
 
 void file_unref(struct file *f)

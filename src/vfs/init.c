@@ -169,6 +169,65 @@ static int add_mount(struct mount_ns *ns, const struct walk_env *env, const stru
     return r;
 }
 
+// Covers a path of the boot spec with itself, read-only; missing ones are passed over (OCI runtime specification).
+static int make_read_only(struct mount_ns *ns, const struct walk_env *env, const char *name)
+{
+    struct path at;
+    int r = path_walk_slow(env, name, LOOKUP_FOLLOW | LOOKUP_IN_ROOT, &at, NULL, NULL);
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+    struct super_block *sb = at.mount->sb;
+    refcount_get(&sb->refs);
+    struct mount *m =
+        mount_alloc(sb, dentry_ref(at.dentry), at.mount->source, at.mount->flags | MS_RDONLY);
+    r = m ? mount_attach(ns, m, &at) : -ENOMEM;
+    path_put(&at);
+    return r;
+}
+
+// Hides a path: a directory under an empty one that can't be written, anything else under /dev/null.
+static int mask(struct mount_ns *ns, const struct walk_env *env, const char *name)
+{
+    struct path at, null = {0};
+    struct super_block *sb;
+    struct dentry *root;
+    int r = path_walk_slow(env, name, LOOKUP_FOLLOW | LOOKUP_IN_ROOT, &at, NULL, NULL);
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+    if (inode_is_dir(at.dentry->inode)) {
+        r = make_super(SUPER_TMPFS, "tmpfs", "size=0,mode=755", &sb);
+        root = r == 0 ? dentry_ref(sb->root) : NULL;
+    } else {
+        r = path_walk_slow(env, "/dev/null", LOOKUP_FOLLOW | LOOKUP_IN_ROOT, &null, NULL, NULL);
+        if (r == 0) {
+            sb = null.mount->sb;
+            refcount_get(&sb->refs);
+            root = dentry_ref(null.dentry);
+        }
+    }
+    if (r == 0) {
+        struct mount *m = mount_alloc(sb, root, "tmpfs", MS_RDONLY | MS_RELATIME);
+        r = m ? mount_attach(ns, m, &at) : -ENOMEM;
+    }
+    path_put(&null);
+    path_put(&at);
+    return r;
+}
+
+static int for_paths(struct mount_ns *ns, const struct walk_env *env,
+                     const struct boot_strings *paths,
+                     int (*f)(struct mount_ns *ns, const struct walk_env *env, const char *name))
+{
+    int r = 0;
+    for (uint32_t at = 0; r == 0 && at < paths->size;
+         at += (uint32_t)strlen(paths->data + at) + 1) {
+        r = f(ns, env, paths->data + at);
+        if (r < 0)
+            log_error("path %s: error %d", paths->data + at, -r);
+    }
+    return r;
+}
+
 static int add_mounts(struct kernel *k, struct vfs *v)
 {
     struct walk_env env = {.cred = v->kernel_cred};
@@ -188,6 +247,10 @@ static int add_mounts(struct kernel *k, struct vfs *v)
             log_error("mount %s at %s: error %d", m->source, m->target, -r);
         }
     }
+    if (spec && r == 0)
+        r = for_paths(k->mounts, &env, &spec->readonly_paths, make_read_only);
+    if (spec && r == 0)
+        r = for_paths(k->mounts, &env, &spec->masked_paths, mask);
     walk_env_done(&env);
     return r;
 }
@@ -202,6 +265,7 @@ int vfs_init(struct kernel *k)
     k->vfs = v;
     lock_init(&k->epoll_nest_lock, LOCK_RANK_EPOLL_NEST);
     lock_init(&v->file_locks_lock, LOCK_RANK_OBJECT);
+    lock_init(&v->free_files_lock, LOCK_RANK_OBJECT);
     list_init(&v->posix_waiters);
     v->kernel_cred = make_kernel_cred();
     if (!v->kernel_cred)

@@ -28,6 +28,9 @@ struct vfs {
     struct list lru;                 // GUARDED_BY(hash_lock): hashed dentries, youngest first
     struct dentry *free_dentries;    // GUARDED_BY(hash_lock): by hash_next
 
+    struct lock free_files_lock;     // LOCK_RANK_OBJECT: free_files
+    struct file *free_files;         // by priv
+
     struct lock mount_lock;          // LOCK_RANK_OBJECT: mount_hash, free mounts, ids
     _Atomic uint32_t mount_seq;      // odd while a mount is attached or detached anywhere
     struct mount *mount_hash[MOUNT_HASH_SIZE];

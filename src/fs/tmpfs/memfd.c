@@ -68,9 +68,15 @@ int tmpfs_memfd_create(struct task *t, const char *name, uint32_t seals, uint32_
     return r;
 }
 
+// Files of a tmpfs; those of an overlay above one are none.
+static bool can_be_sealed(const struct file *f)
+{
+    return f->type == FILE_TMPFS && f->priv == f->inode && f->path.mount->sb->type == SUPER_TMPFS;
+}
+
 int tmpfs_add_seals(struct file *f, uint32_t seals)
 {
-    if (f->type != FILE_TMPFS || f->priv != f->inode) // an overlay's files have none
+    if (!can_be_sealed(f))
         return -EINVAL;
     struct inode *inode = f->priv;
     int r = 0;
@@ -98,5 +104,5 @@ int tmpfs_add_seals(struct file *f, uint32_t seals)
 
 int tmpfs_get_seals(struct file *f)
 {
-    return f->type == FILE_TMPFS && f->priv == f->inode ? (int)f->inode->seals : -EINVAL;
+    return can_be_sealed(f) ? (int)f->inode->seals : -EINVAL;
 }
