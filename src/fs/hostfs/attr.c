@@ -89,9 +89,9 @@ int hostfs_getattr(struct inode *inode)
     struct host_node *n = inode->priv;
     struct gofer_attr attr;
     int error;
-    if (!n->export->shared)
+    if (!host_node_must_keep(n))
         return 0;
-    if (is_fresh(n)) {
+    if (!n->export->shared || is_fresh(n)) {
         // What a descriptor tells costs no message.
         int fd = S_ISREG(inode->mode) ? host_node_peek_fd(n, HOST_FD_READ) : -1;
         if (fd < 0)

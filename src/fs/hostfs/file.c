@@ -96,7 +96,6 @@ static int64_t write_locked(struct file *f, int fd, struct uio *u, uint64_t *pos
         *pos = attr.size;
     lock_take(&inode->lock);
     inode->size = MAX(inode->size, *pos);
-    inode->blocks = MAX(inode->blocks, (inode->size + 511) / 512);
     lock_release(&inode->lock);
     (void)file_modified(f);
     return done;
