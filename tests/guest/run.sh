@@ -50,7 +50,7 @@ for source in "$here"/*.c; do
     # A sandbox does not inherit the environment: hand over what the harness reads.
     passed_on=()
     if [ "$how" != native ]; then
-        for variable in TMPDIR GT_TIMEOUT_SCALE GT_LOWER; do
+        for variable in TMPDIR GT_TIMEOUT_SCALE GT_LOWER GT_SEED; do
             [ -z "${!variable:-}" ] || passed_on+=(--env "$variable=${!variable}")
         done
         passed_on+=(--)
