@@ -172,7 +172,7 @@ int64_t sys_copy_file_range(struct task *t, int in_fd, uaddr_t in_offset, int ou
 static void broken_pipe(struct task *t, int64_t r)
 {
     if (r == -EPIPE)
-        (void)signal_send_task(t, SIGPIPE, NULL);
+        file_signal_caller(t, SIGPIPE);
 }
 
 // Out of a pipe; to is NULL for tee's copy into another pipe (which is other).

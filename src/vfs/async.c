@@ -6,6 +6,14 @@
 
 enum { OWNER_TID = 0, OWNER_PID = 1, OWNER_PGRP = 2 }; // F_OWNER_*
 
+void file_signal_caller(struct task *t, int sig)
+{
+    struct linux_siginfo info = {.signo = sig, .code = SI_USER};
+    info.rt.pid = (int32_t)t->group->tgid;
+    info.rt.uid = t->cred->uid;
+    (void)signal_send_task(t, sig, &info);
+}
+
 static void notify_group(struct thread_group *g, int sig, const struct linux_siginfo *info)
 {
     (void)signal_send_group(g, sig, info);

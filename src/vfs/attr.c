@@ -110,7 +110,7 @@ int vfs_truncate(struct task *t, struct inode *inode, uint64_t size)
     if (size > inode->sb->max_size)
         return -EFBIG;
     if (t && size > LOAD_RELAXED(inode->size) && size > task_rlimit(t, RLIMIT_FSIZE)) {
-        (void)signal_send_task(t, SIGXFSZ, NULL);
+        file_signal_caller(t, SIGXFSZ);
         return -EFBIG;
     }
     attr.mtime = time_now();

@@ -304,7 +304,7 @@ int file_size_limit(struct task *t, struct file *f, uint64_t pos, uint64_t *size
         uint64_t limit = task_rlimit(t, RLIMIT_FSIZE);
         if (limit != RLIM_INFINITY && limit < max) {
             if (pos >= limit) {
-                (void)signal_send_task(t, SIGXFSZ, NULL);
+                file_signal_caller(t, SIGXFSZ);
                 return -EFBIG;
             }
             *size = MIN(*size, limit - pos);

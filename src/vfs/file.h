@@ -164,6 +164,8 @@ void fs_get_cwd(struct task *t, struct path *out);
 // ---- Waking ----
 // Something about f changed (or, without a file, about the object that owns q): wakes sleepers and epolls.
 //   wake_up_all(q, EPOLLIN)
+// A signal that a call earns its caller (SIGPIPE, SIGXFSZ): Linux sends it as from the caller itself.
+void file_signal_caller(struct task *t, int sig);
 // SIGIO for O_ASYNC files:
 void file_async_notify(struct file *f, int band);
 

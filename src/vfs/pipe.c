@@ -449,7 +449,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
             (void)file_modified(f);
     }
     if (ret == -EPIPE)
-        (void)signal_send_task(t, SIGPIPE, NULL);
+        file_signal_caller(t, SIGPIPE);
     return done ? done : ret;
 }
 

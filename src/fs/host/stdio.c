@@ -158,7 +158,7 @@ static int64_t host_file_write(struct file *f, struct uio *u, uint64_t *pos)
             break;
     }
     if (n == -EPIPE && current_task() && !done)
-        (void)signal_send_task(current_task(), SIGPIPE, NULL);
+        file_signal_caller(current_task(), SIGPIPE);
     return done ? (int64_t)done : n;
 }
 

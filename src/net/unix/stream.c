@@ -78,7 +78,7 @@ int64_t unix_stream_send(struct task *t, struct unix_socket *u, struct socket_me
     int64_t ret = send_all(t, u, peer, msg);
     unix_unref(peer);
     if (ret == -EPIPE && !(msg->flags & MSG_NOSIGNAL))
-        (void)signal_send_task(t, SIGPIPE, NULL);
+        file_signal_caller(t, SIGPIPE);
     return ret;
 }
 
