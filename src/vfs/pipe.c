@@ -220,7 +220,7 @@ static uint64_t front_run(const struct pipe *p, uint64_t max, const uint8_t **re
 // ---- Reading ----
 
 // Through the reader's turn: copies of any size, with the lock dropped. lock held on entry and return.
-static int64_t read_by_turn(struct pipe *p, struct uio *u, bool *ret_packet)
+static int64_t read_by_turn(struct pipe *p, struct uio *u, bool *ret_packet, bool *ret_was_full)
 {
     int64_t done = 0;
     p->reading = true;
@@ -235,6 +235,7 @@ static int64_t read_by_turn(struct pipe *p, struct uio *u, bool *ret_packet)
             done = done ? done : r;
             break;
         }
+        *ret_was_full |= pipe_full(p); // only now: a writer may have filled it while the lock was free
         pipe_consume_locked(p, packet ? slot(p, p->tail)->size : (uint64_t)r);
         done += r;
         *ret_packet = packet;
@@ -263,7 +264,6 @@ static int64_t read_available(struct task *t, struct pipe *p, struct uio *u, boo
                 done = -EAGAIN;
             break;
         }
-        *ret_was_full |= pipe_full(p);
         uint64_t asked = MIN(MIN(p->bytes, u->remaining), WINDOW_TRANSFER);
         // Looking at the map for the window takes locks of a lower rank.
         lock_release(&p->lock);
@@ -280,10 +280,11 @@ static int64_t read_available(struct task *t, struct pipe *p, struct uio *u, boo
         int64_t n;
         if (dst) {
             packet = p->head != p->tail && (slot(p, p->tail)->flags & PIPE_PACKET);
+            *ret_was_full |= pipe_full(p);
             n = (int64_t)take_locked(p, dst, asked);
             uio_put_done(u, (uint64_t)n, asked);
         } else {
-            n = read_by_turn(p, u, &packet);
+            n = read_by_turn(p, u, &packet, ret_was_full);
         }
         if (n < 0) {
             done = done ? done : n;
