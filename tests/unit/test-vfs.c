@@ -370,6 +370,72 @@ static void test_mounts(void **state)
     assert_int_equal(remove_dir("/m"), 0);
 }
 
+static void test_mount_tables(void **state)
+{
+    struct strbuf text = {0};
+    struct path p;
+    assert_int_equal(make_dir("/a b"), 0);
+    assert_int_equal(make_dir("/bound"), 0);
+    assert_int_equal(mount_tmpfs("/a b", "size=64k,mode=700"), 0);
+    assert_int_equal(make_dir("/a b/sub"), 0);
+    assert_int_equal(make_dir("/a b/sub/m"), 0);
+    assert_int_equal(mount_tmpfs("/a b/sub/m", ""), 0);
+    assert_int_equal(put_file("/a b/sub/m/f", "deep"), 0);
+    assert_int_equal(lookup("/bound", 0, &p), 0);
+    assert_int_equal(do_mount(task, "/a b/sub", &p, NULL, MS_BIND | MS_REC, NULL), 0);
+    path_put(&p);
+    expect_text("/bound/m/f", "deep");
+    assert_int_equal(lookup("/bound", 0, &p), 0);
+    assert_int_equal(
+        do_mount(task, NULL, &p, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL), 0);
+    path_put(&p);
+    assert_int_equal(make_dir("/bound/x"), -EROFS);
+    assert_int_equal(make_dir("/a b/sub/x"), 0);
+    mounts_show(task->fs, &text);
+    assert_non_null(strstr(text.data, "none /a\\040b tmpfs rw,relatime,size=64k,nr_inodes="));
+    assert_non_null(strstr(text.data, "none /bound tmpfs ro,nosuid,relatime,size=64k"));
+    assert_non_null(strstr(text.data, " /bound/m tmpfs rw,relatime"));
+    strbuf_done(&text);
+    text = (struct strbuf){0};
+    mountinfo_show(task->fs, &text);
+    assert_non_null(strstr(text.data, " /sub /bound ro,nosuid,relatime - tmpfs none rw,size=64k"));
+    strbuf_done(&text);
+    // A mount moves with what is mounted on it.
+    assert_int_equal(make_dir("/moved"), 0);
+    assert_int_equal(lookup("/moved", 0, &p), 0);
+    assert_int_equal(do_mount(task, "/bound", &p, NULL, MS_MOVE, NULL), 0);
+    path_put(&p);
+    expect_text("/moved/m/f", "deep");
+    assert_int_equal(exists("/bound/m"), -ENOENT);
+    assert_int_equal(unmount("/moved", 0), -EBUSY);
+    assert_int_equal(unmount("/moved", MNT_DETACH), 0);
+    assert_int_equal(unmount("/a b", MNT_DETACH), 0);
+}
+
+static void test_pivot(void **state)
+{
+    struct path new_root, put_old;
+    assert_int_equal(make_dir("/root"), 0);
+    assert_int_equal(mount_tmpfs("/root", ""), 0);
+    assert_int_equal(make_dir("/root/old"), 0);
+    assert_int_equal(put_file("/root/here", "new"), 0);
+    assert_int_equal(lookup("/root", 0, &new_root), 0);
+    assert_int_equal(lookup("/root/old", 0, &put_old), 0);
+    assert_int_equal(do_pivot_root(task, &put_old, &put_old), -EINVAL);
+    assert_int_equal(do_pivot_root(task, &new_root, &put_old), 0);
+    path_put(&put_old);
+    // No task is in the kernel's list here, so the test moves its own root.
+    fs_set_root(task->fs, &new_root);
+    fs_set_cwd(task->fs, &new_root);
+    path_put(&new_root);
+    expect_text("/here", "new");
+    expect_text("/old/root/../../here", "new");
+    assert_int_equal(exists("/old/usr/lib"), 0);
+    assert_int_equal(exists("/../here"), 0);
+    assert_int_equal(unmount("/old", MNT_DETACH), 0);
+    assert_int_equal(exists("/old/usr"), -ENOENT);
+}
+
 static void test_limits(void **state)
 {
     char block[4096] = "x", name[32];
@@ -604,13 +670,14 @@ static void test_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_long_names),
-        cmocka_unit_test(test_symlinks), cmocka_unit_test(test_scoped),
-        cmocka_unit_test(test_rename),   cmocka_unit_test(test_text),
-        cmocka_unit_test(test_mounts),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_contents), cmocka_unit_test(test_large_directory),
-        cmocka_unit_test(test_eviction), cmocka_unit_test(test_races),
-        cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_symlinks),        cmocka_unit_test(test_scoped),
+        cmocka_unit_test(test_rename),          cmocka_unit_test(test_text),
+        cmocka_unit_test(test_mounts),          cmocka_unit_test(test_mount_tables),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_contents),
+        cmocka_unit_test(test_large_directory), cmocka_unit_test(test_eviction),
+        cmocka_unit_test(test_races),           cmocka_unit_test(test_speed),
+        cmocka_unit_test(test_pivot),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
