@@ -21,6 +21,7 @@
 #include "kernel/kernel-start.h"
 #include "kernel/run.h"
 #include "kernel/task.h"
+#include "mm/mm.h"
 #include "platform/trap/trap.h"
 
 #define STACK_SIZE (128ul << 10)
@@ -63,6 +64,22 @@ static void run_task(void *arg)
 static void run_timers(void *arg)
 {
     timer_thread();
+}
+
+void platform_mm_died(const struct platform_mm *pm)
+{
+    struct kernel *k = the_kernel();
+    struct task *t;
+    lock_take(&k->tasks_lock);
+    list_for_each(t, &k->tasks, all_node)
+    {
+        lock_take(&t->lock);
+        bool in_it = t->mm && t->mm->pm == pm;
+        lock_release(&t->lock);
+        if (in_it)
+            thread_group_exit(t->group, SIGKILL);
+    }
+    lock_release(&k->tasks_lock);
 }
 
 static void run_listener(void *arg)

@@ -92,6 +92,9 @@ void platform_thread_exit(struct platform_thread *pt, uint64_t clear_tid);
 // TRAP_DEAD or is already gone.
 void platform_mm_kill(struct platform_mm *pm);
 void platform_mm_destroy(struct platform_mm *pm);
+// Upcall (kernel/threads.c): the stub is dead, by the host's doing or its own. Tasks that are in it and sleep in a call have to
+// be told; those that wait for it get TRAP_DEAD. Called without a lock; pm is only compared with.
+void platform_mm_died(const struct platform_mm *pm);
 
 // Map commands. They are queued on a thread of the address space and executed by it, in order, at platform_commit(), which
 // returns 0 or the first failure's negative errno (then later ones were not executed). Lengths and addresses are whole

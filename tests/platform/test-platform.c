@@ -26,6 +26,11 @@ static struct platform *platform;
 #define DATA 0x500000ull
 #define DATA_SIZE (16 * PAGE_SIZE)
 
+void platform_mm_died(const struct platform_mm *pm)
+{
+    (void)pm;
+}
+
 static void *service(void *arg)
 {
     platform_service_main(platform, (int)(intptr_t)arg);

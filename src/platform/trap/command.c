@@ -129,13 +129,15 @@ int run_commands(struct platform_thread *pt, bool tail)
 }
 
 // A new process's thread answers commands from SLOT_READY on.
-static bool make_ready(struct platform_thread *pt)
+bool make_ready(struct platform_thread *pt)
 {
     while (!pt->ready) {
         if (wait_request(pt, false) == WAIT_DEAD)
             return false;
-        if (*(volatile uint16_t *)&pt->slot->request.kind != SLOT_READY)
+        if (*(volatile uint16_t *)&pt->slot->request.kind != SLOT_READY) {
+            platform_mm_kill(pt->pm);
             return false;
+        }
         pt->ready = true;
     }
     return true;

@@ -305,28 +305,13 @@ static void account_guest(struct platform_thread *pt, bool entering)
     }
 }
 
-// Waits for SLOT_READY of a new thread or process. False: it died.
-static bool wait_ready(struct platform_thread *pt)
-{
-    while (!pt->ready) {
-        if (wait_request(pt, false) == WAIT_DEAD)
-            return false;
-        if (*(volatile uint16_t *)&pt->slot->request.kind != SLOT_READY) {
-            platform_mm_kill(pt->pm);
-            return false;
-        }
-        pt->ready = true;
-    }
-    return true;
-}
-
 void platform_run(struct platform_thread *pt, struct trap *out)
 {
     struct platform *p = pt->pm->p;
     bool was_resumed = pt->resumed;
     pt->resumed = false;
     if (!was_resumed) {
-        if (!pt->ready && !wait_ready(pt)) {
+        if (!make_ready(pt)) {
             out->reason = TRAP_DEAD;
             return;
         }

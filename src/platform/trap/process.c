@@ -207,6 +207,10 @@ void platform_thread_exit(struct platform_thread *pt, uint64_t clear_tid)
         thread_retire(pt, false);
         return;
     }
+    if (!make_ready(pt)) {
+        thread_retire(pt, false);
+        return;
+    }
     platform_window_flush(pt);
     if (clear_tid != pt->clear_tid) {
         uint64_t args[6] = {clear_tid};
@@ -215,10 +219,6 @@ void platform_thread_exit(struct platform_thread *pt, uint64_t clear_tid)
             thread_retire(pt, false);
             return;
         }
-    }
-    if (!pt->ready && wait_request(pt, false) == WAIT_DEAD) {
-        thread_retire(pt, false);
-        return;
     }
     uint64_t args[6] = {0};
     pt->command_count = 0;
@@ -373,6 +373,8 @@ void reaper_main(struct platform *p)
         lock_release(&p->lock);
         if (release)
             mm_release(pm);
+        else if (pm)
+            platform_mm_died(pm);
     }
 }
 

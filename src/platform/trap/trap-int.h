@@ -142,6 +142,8 @@ void send_reply(struct platform_thread *pt, uint32_t flags);
 // Runs the queued commands; with tail, lets the guest go on after them.
 int run_commands(struct platform_thread *pt, bool tail);
 int command_add(struct platform_thread *pt, uint64_t nr, const uint64_t args[6], bool privileged, uint8_t mask, int fd);
+// Waits for SLOT_READY of a new process or thread. False: it died, or does not behave.
+bool make_ready(struct platform_thread *pt);
 void prepare_first_frame(struct platform_thread *pt, bool own_fp);
 struct host_ucontext;
 struct host_ucontext *frame_of(struct platform_thread *pt);
