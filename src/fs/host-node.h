@@ -63,6 +63,8 @@ uint64_t host_node_ino(const struct host_export *e, const struct gofer_attr *att
 int host_node_lookup(struct host_node *dir, const char *name, uint32_t len, struct host_node **ret, struct gofer_attr *attr,
                      char *link, uint32_t *link_size);
 // Fresh attributes.
+// Is n what its name stands for now? 0 with fresh attributes, -ESTALE when not.
+int host_node_check(struct host_node *n, struct gofer_attr *attr);
 // After -ESTALE: the name has been given to another file on the host, which is what n stands for from now on. 0 with its attributes,
 // or -ESTALE when it is gone or of another type.
 int host_node_rebind(struct host_node *n, struct gofer_attr *attr);

@@ -11,6 +11,9 @@
 int fifo_open(struct task *t, struct inode *inode, struct file *f) VFS_HOOK;
 // The terminal layer: open of /dev/tty (5:0), /dev/console (5:1), /dev/ptmx (5:2) and ttys. -ENXIO: no such device.
 int tty_device_open(struct task *t, struct inode *inode, struct file *f) VFS_HOOK;
+// A standard descriptor that is a terminal of the host: its file, called once for each of the three that is one (fs/host/stdio.c;
+// fs/host-events.h and fs/host-io.h have what is needed to wait, read and write). -ENOTTY: it is to be treated as any other file.
+int tty_host_open(struct task *init, int host_fd, struct file **ret) VFS_HOOK;
 // vfs/epoll.c: the file is going away; registrations on it end.
 void epoll_file_released(struct file *f) VFS_HOOK;
 // vfs/inotify.c: an inode is freed with watches on it, or a change happened. See vfs_notify() in vfs/file.h.

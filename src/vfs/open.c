@@ -251,8 +251,8 @@ static int open_tmpfile(struct task *t, int dirfd, const char *name, uint32_t fl
     return r;
 }
 
-int file_open_path(struct task *t, int dirfd, const char *name, uint32_t flags, uint32_t mode,
-                   uint32_t lookup_flags, struct file **ret)
+static int open_path_once(struct task *t, int dirfd, const char *name, uint32_t flags, uint32_t mode,
+                          uint32_t lookup_flags, struct file **ret)
 {
     struct path p;
     if (!(flags & O_NOFOLLOW))
@@ -282,4 +282,12 @@ int file_open_path(struct task *t, int dirfd, const char *name, uint32_t flags, 
                        : file_open_checked(t, &p, flags, false, ret);
     path_put(&p);
     return r;
+}
+
+int file_open_path(struct task *t, int dirfd, const char *name, uint32_t flags, uint32_t mode,
+                   uint32_t lookup_flags, struct file **ret)
+{
+    int r = open_path_once(t, dirfd, name, flags, mode, lookup_flags, ret);
+    // The name has been given to another file behind the cache's back, which the file system noticed and told the cache.
+    return r == -ESTALE ? open_path_once(t, dirfd, name, flags, mode, lookup_flags, ret) : r;
 }

@@ -21,6 +21,7 @@
 #include "kernel/task.h"
 #include "mm/copy.h"
 #include "sandbox/boot-spec.h"
+#include "vfs/hooks.h"
 #include "vfs/vfs-int.h"
 
 #define READY_IN  (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
@@ -34,9 +35,6 @@ struct host_file { // file.priv
 };
 SLAB_TYPE(host_file_slab, SLAB_HOST_FILE, struct host_file);
 
-// The terminal layer's: a file for a host terminal, or -ENOTTY when it is none.
-int tty_host_open(struct task *t, int host_fd, struct file **ret) __attribute__((weak));
-
 static struct host_file *host_file_of(const struct file *f)
 {
     return f->priv;
@@ -45,13 +43,13 @@ static struct host_file *host_file_of(const struct file *f)
 // ---- Waiting ----
 
 // Until any of events holds. 0, -EAGAIN (not to wait), -ERESTARTSYS.
-static int wait_ready(struct file *f, uint32_t events)
+static int wait_ready(struct file *f, const struct uio *u, uint32_t events)
 {
     struct host_file *h = host_file_of(f);
     struct task *t = current_task();
     struct wait_entry w;
     int r = 0;
-    if (f->flags & O_NONBLOCK)
+    if ((f->flags & O_NONBLOCK) || (u->flags & UIO_NOWAIT))
         return -EAGAIN;
     if (!t)
         return -EIO;
@@ -91,10 +89,12 @@ static int64_t transfer_file(struct file *f, struct uio *u, uint64_t *pos, bool 
     struct host_file *h = host_file_of(f);
     // read and write use the host's position; pread, pwrite and their kin come with one of their own.
     int64_t offset = u->flags & UIO_AT_POSITION ? -1 : (int64_t)*pos;
+    // As the guest has set it: the host's own flag holds beside it.
+    int append = out && ((f->flags & O_APPEND) || (u->flags & UIO_APPEND)) ? RWF_APPEND : 0;
     uint64_t done = 0;
     int64_t n = 0;
     while (u->remaining) {
-        n = out ? host_io_write(h->fd, u, offset, 0) : host_io_read(h->fd, u, offset, 0);
+        n = out ? host_io_write(h->fd, u, offset, append) : host_io_read(h->fd, u, offset, 0);
         if (n == -EINTR)
             continue;
         if (n <= 0)
@@ -131,7 +131,7 @@ static int64_t host_file_read(struct file *f, struct uio *u, uint64_t *pos)
             continue;
         if (n != -EAGAIN)
             return n;
-        int r = wait_ready(f, READY_IN);
+        int r = wait_ready(f, u, READY_IN);
         if (r < 0)
             return r;
     }
@@ -153,7 +153,7 @@ static int64_t host_file_write(struct file *f, struct uio *u, uint64_t *pos)
             continue;
         }
         if (n == -EAGAIN)
-            n = wait_ready(f, READY_OUT);
+            n = wait_ready(f, u, READY_OUT);
         if (n < 0)
             break;
     }

@@ -20,6 +20,18 @@ static struct host_node *node_of(const struct file *f)
     return f->inode->priv;
 }
 
+// -ESTALE: no; the walk will ask about the name again. Who then still comes with this inode came another way (/proc/self/fd), and
+// wants this file.
+static int check_name(struct inode *inode, struct gofer_attr *attr, bool *fresh)
+{
+    struct host_node *n = inode->priv;
+    int error = host_node_check(n, attr);
+    *fresh = error == 0;
+    if (error != -ESTALE)
+        return error;
+    return __atomic_exchange_n((int64_t *)&n->valid_until, 0, __ATOMIC_RELAXED) ? -ESTALE : 0;
+}
+
 int hostfs_open(struct inode *inode, struct file *f)
 {
     struct host_node *n = inode->priv;
@@ -35,10 +47,9 @@ int hostfs_open(struct inode *inode, struct file *f)
     if (fd < 0)
         return fd;
     int error = 0;
-    if (n->export->shared && !fresh) {
-        error = host_fd_getattr(fd, &attr);
-        fresh = error == 0;
-    }
+    // By a descriptor that was there already: does the name still stand for this file?
+    if (n->export->shared && !fresh)
+        error = check_name(inode, &attr, &fresh);
     if (error < 0 || !host_node_must_keep(n))
         host_node_put_fd(n);
     else
@@ -46,7 +57,7 @@ int hostfs_open(struct inode *inode, struct file *f)
     if (error < 0)
         return error;
     if (fresh && n->export->shared)
-        host_attr_apply(inode, &attr);
+        hostfs_refreshed(inode, &attr);
     f->type = FILE_HOSTFS;
     return 0;
 }

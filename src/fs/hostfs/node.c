@@ -396,6 +396,24 @@ int host_fd_getattr(int fd, struct gofer_attr *out)
     return 0;
 }
 
+int host_node_check(struct host_node *n, struct gofer_attr *attr)
+{
+    struct gofer_request request = {.op = GOFER_LOOKUP};
+    struct node_address at;
+    struct gofer_message *m;
+    int error = node_address(n, true, &at);
+    request.node = at.node;
+    if (error == 0)
+        error = gofer_ask(&request, at.name, at.name_size, NULL, 0, &m);
+    if (error < 0)
+        return error == -ENOENT ? -ESTALE : error;
+    *attr = m->view.header.attr;
+    gofer_message_done(the_client(), m);
+    if (!gofer_attr_ok(attr))
+        return -EIO;
+    return attr->ino == n->ino && attr->dev == n->dev ? 0 : -ESTALE;
+}
+
 int host_node_rebind(struct host_node *n, struct gofer_attr *attr)
 {
     struct gofer_client *c = the_client();
