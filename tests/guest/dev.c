@@ -80,7 +80,10 @@ TEST(zero_mapped)
     char *s = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(s != MAP_FAILED);
     CHECK_EQ(s[5000], 0);
-    pid_t pid = FORK({ s[5000] = 's'; p[5000] = 'q'; });
+    pid_t pid = FORK({
+        s[5000] = 's';
+        p[5000] = 'q';
+    });
     wait_ok(pid);
     /* Shared means shared with children; each mapping is an object of its own. */
     CHECK_EQ(s[5000], 's');

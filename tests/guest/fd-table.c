@@ -225,7 +225,10 @@ TEST(exec_closes_what_is_marked)
     CHECK_EQ(dup2(fd, 82), 82);
     CHECK_EQ(fcntl(82, F_SETFD, FD_CLOEXEC), 0);
     CHECK_EQ(lseek(fd, 3, SEEK_SET), 3);
-    pid_t pid = FORK({ execl(gt_self, gt_self, "-xopenfds", NULL); _exit(99); });
+    pid_t pid = FORK({
+        execl(gt_self, gt_self, "-xopenfds", NULL);
+        _exit(99);
+    });
     wait_ok(pid);
 }
 

@@ -10,6 +10,7 @@ static char buffer[4096];
 
 #define CALL(name) static long do_##name(int d, const char *p)
 
+/* clang-format off */
 CALL(openat) { return syscall(SYS_openat, d, p, O_RDONLY); }
 CALL(newfstatat) { return syscall(SYS_newfstatat, d, p, buffer, 0); }
 CALL(statx) { return syscall(SYS_statx, d, p, 0, STATX_ALL, buffer); }
@@ -27,6 +28,7 @@ CALL(linkat_from) { return syscall(SYS_linkat, d, p, AT_FDCWD, "made", 0); }
 CALL(linkat_to) { return syscall(SYS_linkat, AT_FDCWD, "f", d, p, 0); }
 CALL(renameat_from) { return syscall(SYS_renameat, d, p, AT_FDCWD, "made"); }
 CALL(renameat_to) { return syscall(SYS_renameat, AT_FDCWD, "f", d, p); }
+/* clang-format on */
 CALL(openat2)
 {
     uint64_t how[3] = {0};
@@ -45,21 +47,31 @@ static const struct row {
     long (*call)(int, const char *);
     bool makes;
 } rows[] = {
-    {"openat", do_openat, false},         {"openat2", do_openat2, false},
-    {"newfstatat", do_newfstatat, false}, {"statx", do_statx, false},
-    {"faccessat", do_faccessat, false},   {"faccessat2", do_faccessat2, false},
-    {"fchmodat", do_fchmodat, false},     {"fchownat", do_fchownat, false},
-    {"utimensat", do_utimensat, false},   {"readlinkat", do_readlinkat, false},
-    {"mkdirat", do_mkdirat, true},        {"mknodat", do_mknodat, true},
-    {"unlinkat", do_unlinkat, false},     {"symlinkat", do_symlinkat, true},
-    {"linkat from", do_linkat_from, false}, {"linkat to", do_linkat_to, true},
-    {"renameat from", do_renameat_from, false}, {"renameat to", do_renameat_to, true},
+    {"openat", do_openat, false},
+    {"openat2", do_openat2, false},
+    {"newfstatat", do_newfstatat, false},
+    {"statx", do_statx, false},
+    {"faccessat", do_faccessat, false},
+    {"faccessat2", do_faccessat2, false},
+    {"fchmodat", do_fchmodat, false},
+    {"fchownat", do_fchownat, false},
+    {"utimensat", do_utimensat, false},
+    {"readlinkat", do_readlinkat, false},
+    {"mkdirat", do_mkdirat, true},
+    {"mknodat", do_mknodat, true},
+    {"unlinkat", do_unlinkat, false},
+    {"symlinkat", do_symlinkat, true},
+    {"linkat from", do_linkat_from, false},
+    {"linkat to", do_linkat_to, true},
+    {"renameat from", do_renameat_from, false},
+    {"renameat to", do_renameat_to, true},
     {"execveat", do_execveat, false},
 };
 
 #define EACH(row) for (const struct row *row = rows; row < rows + GT_COUNT(rows); row++)
 
-static void expect_error(const struct row *row, int dir, const char *path, const char *what, int want)
+static void expect_error(const struct row *row, int dir, const char *path, const char *what,
+                         int want)
 {
     errno = 0;
     long r = row->call(dir, path);
@@ -81,7 +93,8 @@ TEST(wrong_descriptors)
     link = open("dot", O_PATH | O_NOFOLLOW);
     CHECK_EQ(pipe(p), 0);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-    EACH (row) {
+    EACH(row)
+    {
         expect_error(row, -1, "x", "-1", EBADF);
         expect_error(row, 999, "x", "closed", EBADF);
         expect_error(row, INT_MAX, "x", "INT_MAX", EBADF);
@@ -93,7 +106,8 @@ TEST(wrong_descriptors)
         /* The path is fetched before the descriptor is looked at. */
         expect_error(row, -1, (char *)8, "-1 and a bad address", EFAULT);
         /* readlinkat takes an empty path as the descriptor's own without being asked. */
-        expect_error(row, -1, "", "-1 and an empty path", row->call == do_readlinkat ? EBADF : ENOENT);
+        expect_error(row, -1, "", "-1 and an empty path",
+                     row->call == do_readlinkat ? EBADF : ENOENT);
     }
     CHECK(file_is("f", "x"));
 }
@@ -128,8 +142,8 @@ TEST(deleted_directory)
     CHECK_EQ(mkdir("d", 0755), 0);
     dir = open("d", O_RDONLY | O_DIRECTORY);
     CHECK_EQ(rmdir("d"), 0);
-    EACH (row)
-        expect_error(row, dir, "x", "a deleted directory", ENOENT);
+    EACH(row)
+    expect_error(row, dir, "x", "a deleted directory", ENOENT);
     CHECK_EQ(faccessat(dir, ".", F_OK, 0), 0);
     struct stat st;
     CHECK_EQ(fstat(dir, &st), 0);
@@ -268,7 +282,8 @@ TEST(file_handles)
 
     scratch();
     put_file("f", "handle");
-    if (name_to_handle_at(AT_FDCWD, "f", &u.h, &id, 0) < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+    if (name_to_handle_at(AT_FDCWD, "f", &u.h, &id, 0) < 0 &&
+        (errno == EOPNOTSUPP || errno == ENOSYS))
         SKIP("no file handles here");
     CHECK_EQ(errno, EOVERFLOW);
     CHECK(u.h.handle_bytes > 0 && u.h.handle_bytes <= 128);

@@ -346,7 +346,8 @@ TEST(names_of_255_and_256_bytes)
 
 TEST(names_are_bytes)
 {
-    static const char *const names[] = {"\x01", "\xff\xfe", " ", "a\nb", "...", "-", "\xc3\xa9", "*"};
+    static const char *const names[] = {"\x01", "\xff\xfe", " ",        "a\nb",
+                                        "...",  "-",        "\xc3\xa9", "*"};
 
     scratch();
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

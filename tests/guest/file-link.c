@@ -8,8 +8,8 @@
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
-#define RENAME_EXCHANGE 2
-#define RENAME_WHITEOUT 4
+#define RENAME_EXCHANGE  2
+#define RENAME_WHITEOUT  4
 #endif
 
 static ino_t ino_of(const char *path)

@@ -23,7 +23,8 @@ static pid_t holder(const char *path, off_t start, off_t len, struct flock *out)
         int fd = open(path, O_RDWR);
 
         CHECK(fd >= 0);
-        *l = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+        *l =
+            (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
         CHECK_EQ(fcntl(fd, F_GETLK, l), 0);
     });
 

@@ -57,7 +57,8 @@ TEST(lock_file_by_link)
 /* Removes a tree with descriptors, as rm -rf does. */
 static void remove_tree(int parent, const char *name)
 {
-    int fd = openat(parent, name, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(parent, name,
+                    O_RDONLY | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
     struct dirent *e;
     DIR *d;
 
@@ -150,7 +151,8 @@ TEST(copy_as_cp_does)
     out = open("out", O_WRONLY | O_CREAT | O_EXCL, 0600);
     /* A reflink first; file systems that cannot say so in one of these ways. */
     if (ioctl(out, FICLONE, in) < 0)
-        CHECK(errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == EXDEV || errno == ENOSYS);
+        CHECK(errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == EXDEV ||
+              errno == ENOSYS);
     CHECK_EQ(posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL), 0);
     while ((data = lseek(in, data, SEEK_DATA)) >= 0) {
         hole = lseek(in, data, SEEK_HOLE);
@@ -275,7 +277,8 @@ TEST(locks_as_sqlite_takes_them)
                 }
                 /* Reserved, pending, exclusive. */
                 if (got && range_lock(fd, F_WRLCK, RESERVED, 1) == 0 &&
-                    range_lock(fd, F_WRLCK, PENDING, 1) == 0 && range_lock(fd, F_WRLCK, SHARED, SIZE) == 0) {
+                    range_lock(fd, F_WRLCK, PENDING, 1) == 0 &&
+                    range_lock(fd, F_WRLCK, SHARED, SIZE) == 0) {
                     int v = (*counter)++;
 
                     sched_yield();

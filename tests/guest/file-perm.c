@@ -300,9 +300,7 @@ TEST(umask_values)
     CHECK_EQ(umask(07777), 0123);
     /* Only permission bits are kept. */
     CHECK_EQ(umask(022), 0777);
-    pid_t pid = FORK({
-        CHECK_EQ(umask(077), 022);
-    });
+    pid_t pid = FORK({ CHECK_EQ(umask(077), 022); });
     wait_ok(pid);
     CHECK_EQ(umask(0), 022);
 }

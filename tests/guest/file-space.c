@@ -247,7 +247,8 @@ TEST(copy_file_range_errors)
     CHECK_EQ(pipe(p), 0);
     CHECK_ERRNO(copy_file_range(p[0], NULL, out, NULL, 5, 0), EINVAL);
     CHECK_ERRNO(copy_file_range(in, NULL, p[1], NULL, 5, 0), EINVAL);
-    CHECK(copy_file_range(in, &bad, out, NULL, 5, 0) == -1 && (errno == EOVERFLOW || errno == EINVAL));
+    CHECK(copy_file_range(in, &bad, out, NULL, 5, 0) == -1 &&
+          (errno == EOVERFLOW || errno == EINVAL));
     CHECK_ERRNO(syscall(SYS_copy_file_range, in, (void *)8, out, NULL, 5, 0), EFAULT);
 }
 

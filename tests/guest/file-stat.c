@@ -152,8 +152,8 @@ TEST(directory_link_count)
 
 TEST(statx_masks)
 {
-    static const unsigned masks[] = {0, STATX_TYPE, STATX_SIZE, STATX_BASIC_STATS, STATX_ALL,
-                                     STATX_BTIME};
+    static const unsigned masks[] = {0,         STATX_TYPE, STATX_SIZE, STATX_BASIC_STATS,
+                                     STATX_ALL, STATX_BTIME};
     struct statx sx;
     struct stat st;
 

@@ -38,10 +38,10 @@ static int changed(const struct stat *a, const char *path)
            (differ(a->st_ctim, b.st_ctim) ? C : 0);
 }
 
-#define CHANGED(path, file, dir)                                                                    \
-    do {                                                                                            \
-        CHECK_EQ(changed(&before_file, path) & (M | C), file);                                      \
-        CHECK_EQ(changed(&before_dir, ".") & (M | C), dir);                                         \
+#define CHANGED(path, file, dir)                               \
+    do {                                                       \
+        CHECK_EQ(changed(&before_file, path) & (M | C), file); \
+        CHECK_EQ(changed(&before_dir, ".") & (M | C), dir);    \
     } while (0)
 
 TEST(creation_sets_all_three)

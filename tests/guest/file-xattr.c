@@ -216,7 +216,8 @@ TEST(sticky_directories_are_their_owners)
 TEST(file_capabilities_are_an_attribute)
 {
     struct vfs_cap_data cap = {.magic_etc = VFS_CAP_REVISION_2,
-                               .data[0].permitted = 1u << CAP_NET_RAW}, got;
+                               .data[0].permitted = 1u << CAP_NET_RAW},
+                        got;
 
     (void)file();
     if (setxattr("f", "security.capability", &cap, XATTR_CAPS_SZ_2, 0) < 0)

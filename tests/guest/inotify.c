@@ -56,8 +56,8 @@ static uint32_t expect(int wd, uint32_t mask, const char *name)
     if (!next(&e))
         gt_fail(true, __FILE__, __LINE__, "no event, want %#x %s", mask, name);
     if (e.wd != wd || e.mask != mask || strcmp(e.name, name) != 0)
-        gt_fail(true, __FILE__, __LINE__, "event wd %d mask %#x \"%s\", want wd %d mask %#x \"%s\"", e.wd,
-                e.mask, e.name, wd, mask, name);
+        gt_fail(true, __FILE__, __LINE__, "event wd %d mask %#x \"%s\", want wd %d mask %#x \"%s\"",
+                e.wd, e.mask, e.name, wd, mask, name);
     return e.cookie;
 }
 
@@ -247,7 +247,8 @@ TEST(removal_says_ignored)
 
 TEST(only_what_was_asked_for)
 {
-    static const uint32_t masks[] = {IN_CREATE, IN_DELETE, IN_MODIFY, IN_OPEN, IN_CLOSE_WRITE, IN_ATTRIB};
+    static const uint32_t masks[] = {IN_CREATE, IN_DELETE,      IN_MODIFY,
+                                     IN_OPEN,   IN_CLOSE_WRITE, IN_ATTRIB};
 
     for (size_t i = 0; i < GT_COUNT(masks); i++) {
         int wd;

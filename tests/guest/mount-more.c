@@ -10,11 +10,11 @@
 #include <sys/statfs.h>
 
 #ifndef FSOPEN_CLOEXEC
-#define FSOPEN_CLOEXEC 1
-#define FSCONFIG_SET_STRING 1
-#define FSCONFIG_CMD_CREATE 6
+#define FSOPEN_CLOEXEC          1
+#define FSCONFIG_SET_STRING     1
+#define FSCONFIG_CMD_CREATE     6
 #define MOVE_MOUNT_F_EMPTY_PATH 4
-#define OPEN_TREE_CLONE 1
+#define OPEN_TREE_CLONE         1
 #endif
 
 static bool own_namespace;

@@ -169,7 +169,9 @@ TEST(flags_show)
     char options[1024];
 
     start();
-    CHECK_EQ(mount("x", "m", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_RDONLY, NULL), 0);
+    CHECK_EQ(
+        mount("x", "m", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_RDONLY, NULL),
+        0);
     CHECK(mounted("m", NULL, options));
     CHECK(strncmp(options, "ro,", 3) == 0);
     CHECK(strstr(options, "nosuid") && strstr(options, "nodev") && strstr(options, "noexec") &&

@@ -178,7 +178,8 @@ TEST(clock_discipline_can_be_read)
 TEST(unknown_numbers)
 {
     /* Not 335 and 336: on recent kernels they belong to uprobes. */
-    static const long numbers[] = {350, 400, 423, 500, 511, 600, 1000, 4095, 4096, 65535, INT_MAX, -1, INT_MIN};
+    static const long numbers[] = {350,  400,  423,   500,     511, 600,    1000,
+                                   4095, 4096, 65535, INT_MAX, -1,  INT_MIN};
 
     for (size_t i = 0; i < GT_COUNT(numbers); i++)
         EXPECT_ERRNO(syscall(numbers[i], 0, 0, 0, 0, 0, 0), ENOSYS);
@@ -263,8 +264,9 @@ static const struct {
 
 TEST(wrong_arguments_never_succeed)
 {
-    static const int allowed[] = {ENOSYS, EINVAL, EFAULT, EBADF, EPERM, ENOENT, ESRCH, EOPNOTSUPP,
-                                  ENOTBLK, ENODEV, EACCES, E2BIG, ENXIO, EMSGSIZE, EADDRNOTAVAIL};
+    static const int allowed[] = {ENOSYS, EINVAL, EFAULT,     EBADF,    EPERM,
+                                  ENOENT, ESRCH,  EOPNOTSUPP, ENOTBLK,  ENODEV,
+                                  EACCES, E2BIG,  ENXIO,      EMSGSIZE, EADDRNOTAVAIL};
 
     for (size_t i = 0; i < GT_COUNT(refused); i++) {
         const long *a = refused[i].args;

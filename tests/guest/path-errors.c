@@ -14,6 +14,7 @@
 
 static char buffer[8192];
 
+/* clang-format off */
 CALL(open) { return syscall(SYS_open, p, O_RDONLY); }
 CALL(openat) { return syscall(SYS_openat, AT_FDCWD, p, O_RDONLY); }
 CALL(open_path) { return syscall(SYS_openat, AT_FDCWD, p, O_PATH); }
@@ -57,6 +58,7 @@ CALL(getxattr) { return syscall(SYS_getxattr, p, "user.x", buffer, 10); }
 CALL(setxattr) { return syscall(SYS_setxattr, p, "user.x", "v", 1, 0); }
 CALL(listxattr) { return syscall(SYS_listxattr, p, buffer, 10); }
 CALL(removexattr) { return syscall(SYS_removexattr, p, "user.x"); }
+/* clang-format on */
 CALL(execve)
 {
     char *argv[] = {"x", NULL};
@@ -165,7 +167,8 @@ static void start(void)
 TEST(bad_address)
 {
     start();
-    EACH (row) {
+    EACH(row)
+    {
         /* What utimensat does to a null path has its own meaning. */
         if (strcmp(row->name, "utimensat") != 0)
             expect_error(row, NULL, "null", EFAULT);
@@ -183,8 +186,8 @@ TEST(path_that_runs_into_unmapped_memory)
     CHECK(two != MAP_FAILED);
     CHECK_EQ(munmap(two + 4096, 4096), 0);
     memset(two, 'a', 4096);
-    EACH (row)
-        expect_error(row, two + 4000, "no terminator before the hole", EFAULT);
+    EACH(row)
+    expect_error(row, two + 4000, "no terminator before the hole", EFAULT);
     /* A path that ends right at the border is fine. */
     memcpy(two + 4094, "f", 2);
     CHECK_EQ(do_stat(two + 4094), 0);
@@ -193,14 +196,15 @@ TEST(path_that_runs_into_unmapped_memory)
 TEST(empty_path)
 {
     start();
-    EACH (row)
-        expect_error(row, "", "empty", ENOENT);
+    EACH(row)
+    expect_error(row, "", "empty", ENOENT);
 }
 
 TEST(missing_component)
 {
     start();
-    EACH (row) {
+    EACH(row)
+    {
         expect_error(row, "none/x", "missing directory", ENOENT);
         if (!(row->flags & MAKES))
             expect_error(row, "none", "missing file", ENOENT);
@@ -213,7 +217,8 @@ TEST(missing_component)
 TEST(file_as_directory)
 {
     start();
-    EACH (row) {
+    EACH(row)
+    {
         expect_error(row, "f/x", "below a file", ENOTDIR);
         expect_error(row, "f/x/y", "far below a file", ENOTDIR);
         expect_error(row, "flink/x", "below a link to a file", ENOTDIR);
@@ -229,16 +234,16 @@ TEST(name_too_long)
     start();
     memset(path, 'n', 256);
     path[256] = '\0';
-    EACH (row)
-        expect_error(row, path, "name of 256 bytes", ENAMETOOLONG);
+    EACH(row)
+    expect_error(row, path, "name of 256 bytes", ENAMETOOLONG);
     memcpy(path + 256, "/x", 3);
-    EACH (row)
-        expect_error(row, path, "directory of 256 bytes", ENAMETOOLONG);
+    EACH(row)
+    expect_error(row, path, "directory of 256 bytes", ENAMETOOLONG);
     memmove(path + 2, path, 257);
     memcpy(path, "d/", 2);
     path[258] = '\0';
-    EACH (row)
-        expect_error(row, path, "name of 256 bytes in a directory", ENAMETOOLONG);
+    EACH(row)
+    expect_error(row, path, "name of 256 bytes in a directory", ENAMETOOLONG);
 }
 
 TEST(path_too_long)
@@ -249,18 +254,19 @@ TEST(path_too_long)
     for (size_t i = 0; i + 2 < sizeof(path); i += 2)
         memcpy(path + i, "./", 3);
     memcpy(path + 4095, "f", 2);
-    EACH (row)
-        expect_error(row, path, "4,096 bytes", ENAMETOOLONG);
+    EACH(row)
+    expect_error(row, path, "4,096 bytes", ENAMETOOLONG);
     memset(path, 'y', 8000);
     path[8000] = '\0';
-    EACH (row)
-        expect_error(row, path, "8,000 bytes", ENAMETOOLONG);
+    EACH(row)
+    expect_error(row, path, "8,000 bytes", ENAMETOOLONG);
 }
 
 TEST(link_loop)
 {
     start();
-    EACH (row) {
+    EACH(row)
+    {
         expect_error(row, "loop1/x", "loop on the way", ELOOP);
         if (!(row->flags & NO_FOLLOW))
             expect_error(row, "loop1", "loop at the end", ELOOP);
@@ -269,7 +275,8 @@ TEST(link_loop)
 
 static void each_denied(void)
 {
-    EACH (row) {
+    EACH(row)
+    {
         expect_error(row, "private/x", "no search permission", EACCES);
         expect_error(row, "private/sub/x", "no search permission above", EACCES);
         expect_error(row, "priv-link/x", "no search permission behind a link", EACCES);
@@ -296,7 +303,8 @@ TEST(nothing_was_made_or_removed)
     struct stat st;
 
     start();
-    EACH (row) {
+    EACH(row)
+    {
         (void)row->call("f/x");
         (void)row->call("none/x");
         (void)row->call("loop1/x");

@@ -378,7 +378,8 @@ TEST(odd_sizes_come_out_as_they_went_in)
         close(p[0]);
         for (size_t done = 0, step = 1; done < sizeof(out); step = step * 7 % 9973 + 1) {
             size_t n = sizeof(out) - done < step ? sizeof(out) - done : step;
-            struct iovec iov[3] = {{out + done, n / 3}, {out + done + n / 3, 0}, {out + done + n / 3, n - n / 3}};
+            struct iovec iov[3] = {
+                {out + done, n / 3}, {out + done + n / 3, 0}, {out + done + n / 3, n - n / 3}};
 
             CHECK_EQ(writev(p[1], iov, 3), n);
             done += n;

@@ -27,7 +27,11 @@ static size_t fill(int fd)
 
 TEST(flags)
 {
-    static const int flags[] = {0, O_CLOEXEC, O_NONBLOCK, O_DIRECT, O_CLOEXEC | O_NONBLOCK,
+    static const int flags[] = {0,
+                                O_CLOEXEC,
+                                O_NONBLOCK,
+                                O_DIRECT,
+                                O_CLOEXEC | O_NONBLOCK,
                                 O_CLOEXEC | O_NONBLOCK | O_DIRECT};
     int p[2];
 

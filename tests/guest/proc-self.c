@@ -161,10 +161,11 @@ TEST(stat_line)
     CHECK(close_paren != NULL);
     *close_paren = '\0';
     CHECK_STR(strchr(text, '(') + 1, "a) (b");
-    CHECK_EQ(sscanf(close_paren + 1,
-                    " %c %d %d %d %d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d %d %*d %llu %lu %ld",
-                    &state, &ppid, &pgrp, &sid, &tty, &nice_value, &threads, &start, &vsize, &rss),
-             10);
+    CHECK_EQ(
+        sscanf(close_paren + 1,
+               " %c %d %d %d %d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %d %d %*d %llu %lu %ld",
+               &state, &ppid, &pgrp, &sid, &tty, &nice_value, &threads, &start, &vsize, &rss),
+        10);
     CHECK_EQ(state, 'R');
     CHECK_EQ(ppid, getppid());
     CHECK_EQ(pgrp, getpgrp());
@@ -212,13 +213,48 @@ TEST(stat_of_a_child)
 
 TEST(status_fields)
 {
-    static const char *const names[] = {
-        "Name",   "Umask",   "State",  "Tgid",   "Ngid",   "Pid",     "PPid",    "TracerPid",
-        "Uid",    "Gid",     "FDSize", "Groups", "VmPeak", "VmSize",  "VmLck",   "VmPin",
-        "VmHWM",  "VmRSS",   "VmData", "VmStk",  "VmExe",  "VmLib",   "VmPTE",   "VmSwap",
-        "SigQ",   "SigPnd",  "ShdPnd", "SigBlk", "SigIgn", "SigCgt",  "CapInh",  "CapPrm",
-        "CapEff", "CapBnd",  "CapAmb", "Seccomp", "NoNewPrivs", "Threads", "Cpus_allowed",
-        "Cpus_allowed_list", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"};
+    static const char *const names[] = {"Name",
+                                        "Umask",
+                                        "State",
+                                        "Tgid",
+                                        "Ngid",
+                                        "Pid",
+                                        "PPid",
+                                        "TracerPid",
+                                        "Uid",
+                                        "Gid",
+                                        "FDSize",
+                                        "Groups",
+                                        "VmPeak",
+                                        "VmSize",
+                                        "VmLck",
+                                        "VmPin",
+                                        "VmHWM",
+                                        "VmRSS",
+                                        "VmData",
+                                        "VmStk",
+                                        "VmExe",
+                                        "VmLib",
+                                        "VmPTE",
+                                        "VmSwap",
+                                        "SigQ",
+                                        "SigPnd",
+                                        "ShdPnd",
+                                        "SigBlk",
+                                        "SigIgn",
+                                        "SigCgt",
+                                        "CapInh",
+                                        "CapPrm",
+                                        "CapEff",
+                                        "CapBnd",
+                                        "CapAmb",
+                                        "Seccomp",
+                                        "NoNewPrivs",
+                                        "Threads",
+                                        "Cpus_allowed",
+                                        "Cpus_allowed_list",
+                                        "voluntary_ctxt_switches",
+                                        "nonvoluntary_ctxt_switches"};
     char uids[64];
 
     (void)umask(027);
@@ -553,11 +589,16 @@ TEST(limits)
     static const struct {
         const char *name;
         int resource;
-    } rows[] = {{"Max cpu time", RLIMIT_CPU},      {"Max file size", RLIMIT_FSIZE},
-                {"Max data size", RLIMIT_DATA},    {"Max stack size", RLIMIT_STACK},
-                {"Max core file size", RLIMIT_CORE}, {"Max processes", RLIMIT_NPROC},
-                {"Max open files", RLIMIT_NOFILE}, {"Max address space", RLIMIT_AS},
-                {"Max pending signals", RLIMIT_SIGPENDING}, {"Max nice priority", RLIMIT_NICE}};
+    } rows[] = {{"Max cpu time", RLIMIT_CPU},
+                {"Max file size", RLIMIT_FSIZE},
+                {"Max data size", RLIMIT_DATA},
+                {"Max stack size", RLIMIT_STACK},
+                {"Max core file size", RLIMIT_CORE},
+                {"Max processes", RLIMIT_NPROC},
+                {"Max open files", RLIMIT_NOFILE},
+                {"Max address space", RLIMIT_AS},
+                {"Max pending signals", RLIMIT_SIGPENDING},
+                {"Max nice priority", RLIMIT_NICE}};
     struct rlimit limit = {.rlim_cur = 123, .rlim_max = 456};
 
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -588,7 +629,8 @@ TEST(mounts_and_mountinfo)
         char source[256], dir[256], type[64], options[1024];
         int a, b;
 
-        CHECK_EQ(sscanf(line, "%255s %255s %63s %1023s %d %d", source, dir, type, options, &a, &b), 6);
+        CHECK_EQ(sscanf(line, "%255s %255s %63s %1023s %d %d", source, dir, type, options, &a, &b),
+                 6);
         root |= strcmp(dir, "/") == 0;
         proc |= strcmp(dir, "/proc") == 0 && strcmp(type, "proc") == 0;
         CHECK(strncmp(options, "rw", 2) == 0 || strncmp(options, "ro", 2) == 0);
@@ -601,8 +643,8 @@ TEST(mounts_and_mountinfo)
         char dir[256], in[256], options[256];
         const char *dash = strstr(line, " - ");
 
-        CHECK_EQ(sscanf(line, "%d %d %d:%d %255s %255s %255s", &id, &parent, &dev_major, &dev_minor, dir,
-                        in, options),
+        CHECK_EQ(sscanf(line, "%d %d %d:%d %255s %255s %255s", &id, &parent, &dev_major, &dev_minor,
+                        dir, in, options),
                  7);
         CHECK(dash != NULL);
         lines--;

@@ -47,10 +47,11 @@ static long one_number(const char *path)
 
 TEST(meminfo)
 {
-    static const char *const names[] = {"MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached",
-                                        "SwapCached", "Active", "Inactive", "SwapTotal", "SwapFree",
-                                        "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "Slab",
-                                        "PageTables", "CommitLimit", "Committed_AS", "VmallocTotal"};
+    static const char *const names[] = {
+        "MemTotal",   "MemFree",    "MemAvailable", "Buffers",      "Cached",
+        "SwapCached", "Active",     "Inactive",     "SwapTotal",    "SwapFree",
+        "Dirty",      "Writeback",  "AnonPages",    "Mapped",       "Shmem",
+        "Slab",       "PageTables", "CommitLimit",  "Committed_AS", "VmallocTotal"};
     struct sysinfo si;
     long total, nfree, available;
 
@@ -106,9 +107,9 @@ TEST(cpuinfo)
     CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
     CHECK(CPU_COUNT(&set) >= 1 && CPU_COUNT(&set) <= sysconf(_SC_NPROCESSORS_CONF));
 #ifdef __x86_64__
-    static const char *const names[] = {"vendor_id\t: ", "cpu family\t: ", "model\t\t: ",
-                                        "model name\t: ", "stepping\t: ", "flags\t\t: ", "bogomips\t: ",
-                                        "cpu cores\t: ", "siblings\t: ", "address sizes\t: "};
+    static const char *const names[] = {
+        "vendor_id\t: ", "cpu family\t: ", "model\t\t: ",   "model name\t: ", "stepping\t: ",
+        "flags\t\t: ",   "bogomips\t: ",   "cpu cores\t: ", "siblings\t: ",   "address sizes\t: "};
     for (size_t i = 0; i < GT_COUNT(names); i++)
         EXPECT(strstr(text, names[i]) != NULL);
     CHECK(strstr(text, " sse2") != NULL);
@@ -122,7 +123,8 @@ TEST(stat_file)
     struct timespec up, now;
 
     load("/proc/stat");
-    CHECK_EQ(sscanf(text, "cpu  %llu %llu %llu %llu %llu", &user, &nice_time, &sys, &idle, &iowait), 5);
+    CHECK_EQ(sscanf(text, "cpu  %llu %llu %llu %llu %llu", &user, &nice_time, &sys, &idle, &iowait),
+             5);
     CHECK(user + sys + idle > 0);
     for (const char *p = text; (p = strstr(p, "\ncpu")) != NULL; p++)
         cpus++;
@@ -241,20 +243,12 @@ TEST(kernel_numbers)
     static const struct {
         const char *name;
         long low, high;
-    } rows[] = {{"pid_max", 300, 1 << 22},
-                {"threads-max", 20, 1l << 31},
-                {"ngroups_max", 65536, 65536},
-                {"cap_last_cap", 37, 63},
-                {"msgmni", 1, 1l << 31},
-                {"msgmax", 1, 1l << 31},
-                {"msgmnb", 1, 1l << 31},
-                {"shmmni", 1, 1l << 31},
-                {"overflowuid", 65534, 65534},
-                {"overflowgid", 65534, 65534},
-                {"randomize_va_space", 0, 2},
-                {"core_uses_pid", 0, 1},
-                {"pty/max", 1, 1l << 31},
-                {"pty/nr", 0, 1l << 31}};
+    } rows[] = {
+        {"pid_max", 300, 1 << 22},     {"threads-max", 20, 1l << 31}, {"ngroups_max", 65536, 65536},
+        {"cap_last_cap", 37, 63},      {"msgmni", 1, 1l << 31},       {"msgmax", 1, 1l << 31},
+        {"msgmnb", 1, 1l << 31},       {"shmmni", 1, 1l << 31},       {"overflowuid", 65534, 65534},
+        {"overflowgid", 65534, 65534}, {"randomize_va_space", 0, 2},  {"core_uses_pid", 0, 1},
+        {"pty/max", 1, 1l << 31},      {"pty/nr", 0, 1l << 31}};
 
     for (size_t i = 0; i < GT_COUNT(rows); i++) {
         char path[80];

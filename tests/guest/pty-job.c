@@ -11,7 +11,7 @@ static void on_signal(int sig)
     got[sig]++;
 }
 
-static void catch(int sig)
+static void catch (int sig)
 {
     struct sigaction sa = {.sa_handler = on_signal};
 
@@ -151,9 +151,9 @@ TEST(stealing_needs_root_and_the_argument)
 
 static void waits_for_keys(struct pty *p)
 {
-    catch(SIGINT);
-    catch(SIGQUIT);
-    catch(SIGTSTP);
+    catch (SIGINT);
+    catch (SIGQUIT);
+    catch (SIGTSTP);
     say(p, "1");
     while (!got[SIGINT])
         pause();
@@ -195,7 +195,7 @@ static void reads_without_isig(struct pty *p)
 {
     char buf[8];
 
-    catch(SIGINT);
+    catch (SIGINT);
     pty_lflag(p->slave, 0, ISIG | ECHO);
     say(p, "r");
     CHECK_EQ(read(p->slave, buf, 8), 4);
@@ -219,7 +219,7 @@ static void interrupted_read(struct pty *p)
 {
     char buf[8];
 
-    catch(SIGINT);
+    catch (SIGINT);
     pty_lflag(p->slave, 0, ECHO);
     say(p, "r");
     CHECK_ERRNO(read(p->slave, buf, 8), EINTR);
@@ -248,7 +248,7 @@ static void gets_winch(struct pty *p)
 {
     struct winsize w;
 
-    catch(SIGWINCH);
+    catch (SIGWINCH);
     say(p, "1");
     while (!got[SIGWINCH])
         gt_msleep(1);
@@ -362,7 +362,7 @@ static void stops_on_ttou(struct pty *p)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
     /* The foreground group has died out; the leader is in the background now, in a group that is
      * orphaned: no signal, since nobody could continue it. */
-    catch(SIGTTOU);
+    catch (SIGTTOU);
     CHECK_ERRNO(tcsetpgrp(p->slave, getpid()), ENOTTY);
     CHECK_EQ(got[SIGTTOU], 0);
     (void)signal(SIGTTOU, SIG_IGN);
@@ -440,7 +440,7 @@ TEST(tcsetpgrp_errors)
 
 static void gives_up_terminal(struct pty *p)
 {
-    catch(SIGHUP);
+    catch (SIGHUP);
     (void)signal(SIGCONT, on_signal);
     CHECK_EQ(ioctl(p->slave, TIOCNOTTY), 0);
     CHECK_EQ(got[SIGHUP], 1);
@@ -460,7 +460,7 @@ static void waits_for_hup(struct pty *p)
 {
     char c;
 
-    catch(SIGHUP);
+    catch (SIGHUP);
     say(p, "1");
     while (!got[SIGHUP])
         gt_msleep(1);
@@ -495,7 +495,7 @@ TEST(leaders_exit_sends_hangup_to_the_foreground)
         lead_session(&p);
         CHECK_EQ(pipe(ready), 0);
         if (fork() == 0) {
-            catch(SIGHUP);
+            catch (SIGHUP);
             CHECK_EQ(write(ready[1], "r", 1), 1);
             while (!got[SIGHUP])
                 gt_msleep(1);
@@ -620,7 +620,7 @@ static void group_only_gets_it(struct pty *p)
     int status;
 
     (void)signal(SIGTTOU, SIG_IGN);
-    catch(SIGINT);
+    catch (SIGINT);
     pid_t pid = FORK({
         (void)setpgid(0, 0);
         (void)signal(SIGINT, SIG_DFL);
@@ -648,8 +648,8 @@ TEST(only_the_foreground_group_is_signalled)
 
 static void waits_for_master_signal(struct pty *p)
 {
-    catch(SIGTERM);
-    catch(SIGINT);
+    catch (SIGTERM);
+    catch (SIGINT);
     say(p, "1");
     while (!got[SIGINT])
         gt_msleep(1);

@@ -206,14 +206,10 @@ TEST(input_translation)
     static const struct {
         tcflag_t flags;
         const char *in, *out;
-    } rows[] = {{0, "a\rb\n", "a\rb\n"},
-                {ICRNL, "a\rb\n", "a\nb\n"},
-                {INLCR, "a\rb\n", "a\rb\r"},
-                {ICRNL | INLCR, "\r\n", "\n\r"},
-                {IGNCR, "a\rb\n", "ab\n"},
-                {IGNCR | ICRNL, "a\rb\n", "ab\n"},
-                {IUCLC, "aBC", "abc"},
-                {ISTRIP, "\xe1\xff", "a\x7f"}};
+    } rows[] = {{0, "a\rb\n", "a\rb\n"},     {ICRNL, "a\rb\n", "a\nb\n"},
+                {INLCR, "a\rb\n", "a\rb\r"}, {ICRNL | INLCR, "\r\n", "\n\r"},
+                {IGNCR, "a\rb\n", "ab\n"},   {IGNCR | ICRNL, "a\rb\n", "ab\n"},
+                {IUCLC, "aBC", "abc"},       {ISTRIP, "\xe1\xff", "a\x7f"}};
 
     for (size_t i = 0; i < GT_COUNT(rows); i++) {
         struct pty p = pty_open();
@@ -271,7 +267,8 @@ TEST(no_flush_keeps_input)
         CHECK(memcmp(buf, "ab\n", 3) == 0);
     });
     expect(p.master, "r");
-    type(p.master, "a\x03" "b\n");
+    type(p.master, "a\x03"
+                   "b\n");
     wait_ok(pid);
 }
 
@@ -321,8 +318,10 @@ TEST(parity_marks_and_breaks_are_quiet)
     pty_raw(p.slave);
     set_flags(p.slave, PARMRK, 0, 0, 0);
     /* With PARMRK a byte of 0xff is doubled. */
-    type(p.master, "\xff" "a");
-    expect(p.slave, "\xff\xff" "a");
+    type(p.master, "\xff"
+                   "a");
+    expect(p.slave, "\xff\xff"
+                    "a");
 }
 
 TEST(ixany_restarts)

@@ -17,7 +17,7 @@ static void on_signal(int sig)
         order[order_count++] = sig;
 }
 
-static void catch(int sig)
+static void catch (int sig)
 {
     struct sigaction sa = {.sa_handler = on_signal};
 
@@ -121,8 +121,8 @@ TEST(stopped_orphans_get_hup_and_cont)
         pid_t job = fork();
         if (job == 0) {
             CHECK_EQ(setpgid(0, 0), 0);
-            catch(SIGHUP);
-            catch(SIGCONT);
+            catch (SIGHUP);
+            catch (SIGCONT);
             CHECK_EQ(write(ready[1], "r", 1), 1);
             (void)raise(SIGSTOP);
             while (!got[SIGHUP] || !got[SIGCONT])
@@ -152,10 +152,11 @@ TEST(running_orphans_are_left_alone)
         CHECK(setsid() > 0);
         if (fork() == 0) {
             CHECK_EQ(setpgid(0, 0), 0);
-            catch(SIGHUP);
+            catch (SIGHUP);
             CHECK_EQ(write(ready[1], "r", 1), 1);
             CHECK_EQ(read(go[0], &c, 1), 1);
-            CHECK_EQ(write(out[1], got[SIGHUP] ? "hup" : "none", got[SIGHUP] ? 3 : 4), got[SIGHUP] ? 3 : 4);
+            CHECK_EQ(write(out[1], got[SIGHUP] ? "hup" : "none", got[SIGHUP] ? 3 : 4),
+                     got[SIGHUP] ? 3 : 4);
             _exit(0);
         }
         CHECK_EQ(read(ready[0], &c, 1), 1);
@@ -191,7 +192,7 @@ TEST(vhangup_call)
         char c;
 
         lead_session(&p);
-        catch(SIGHUP);
+        catch (SIGHUP);
         CHECK_EQ(vhangup(), 0);
         CHECK(got[SIGHUP] >= 1);
         CHECK_EQ(read(p.slave, &c, 1), 0);

@@ -161,9 +161,11 @@ TEST(canonical_editing)
     struct pty p = pty_open();
 
     pty_lflag(p.slave, 0, ECHO);
-    type(p.master, "abx\x7f" "c\n");
+    type(p.master, "abx\x7f"
+                   "c\n");
     expect(p.slave, "abc\n");
-    type(p.master, "\x7f\x7f" "none\n");
+    type(p.master, "\x7f\x7f"
+                   "none\n");
     expect(p.slave, "none\n");
     type(p.master, "whole line\x15kept\n");
     expect(p.slave, "kept\n");

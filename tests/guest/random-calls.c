@@ -73,25 +73,35 @@ static long a_pointer(void)
 
 static long a_size(void)
 {
-    static const long sizes[] = {0, 1, 7, 8, 16, 24, 64, 128, 256, 4095, 4096, 4097, 8192, BUFFER / 2,
-                                 1l << 20, INT_MAX, 1l << 31, 1l << 32, LONG_MAX, -1, LONG_MIN};
+    static const long sizes[] = {0,        1,       7,        8,        16,       24,   64,
+                                 128,      256,     4095,     4096,     4097,     8192, BUFFER / 2,
+                                 1l << 20, INT_MAX, 1l << 31, 1l << 32, LONG_MAX, -1,   LONG_MIN};
 
     return sizes[below(below(4) ? 14 : GT_COUNT(sizes))];
 }
 
 static long an_offset(void)
 {
-    static const long offsets[] = {0, 1, 100, 4096, 65536, 1l << 20, -1, -4096, INT_MAX, 1l << 32,
-                                   LONG_MAX, LONG_MIN};
+    static const long offsets[] = {0,  1,     100,     4096,     65536,    1l << 20,
+                                   -1, -4096, INT_MAX, 1l << 32, LONG_MAX, LONG_MIN};
 
     return offsets[below(GT_COUNT(offsets))];
 }
 
 static long a_path(void)
 {
-    static const char *const paths[] = {"a", "b", "c", "d", "d/a", "d/e", "d/e/f", "../x", ".", "..", "",
-                                        "/", "s", "p", "l", "l/a", "none/x", "/proc/self/fd/3", "/dev/null",
-                                        "/proc/self/stat", "a/", "./d/../d/a", "/dev/zero", "sock"};
+    static const char *const paths[] = {"a",         "b",
+                                        "c",         "d",
+                                        "d/a",       "d/e",
+                                        "d/e/f",     "../x",
+                                        ".",         "..",
+                                        "",          "/",
+                                        "s",         "p",
+                                        "l",         "l/a",
+                                        "none/x",    "/proc/self/fd/3",
+                                        "/dev/null", "/proc/self/stat",
+                                        "a/",        "./d/../d/a",
+                                        "/dev/zero", "sock"};
 
     return below(20) == 0 ? a_pointer() : (long)paths[below(GT_COUNT(paths))];
 }
@@ -178,15 +188,19 @@ static long a_time(void)
 
 static void one_call(void)
 {
-    static const int fcntls[] = {F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW,
-                                 F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GETOWN, F_GETSIG, F_DUPFD_CLOEXEC,
-                                 F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS, F_GETLEASE, 9999};
-    static const long ioctls[] = {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TCSETS, TIOCGWINSZ, TIOCSWINSZ,
-                                  TIOCOUTQ, TIOCGPGRP, TIOCGSID, TIOCGPTN, TIOCSPTLCK, TIOCPKT, TCFLSH, 0x1234};
+    static const int fcntls[] = {F_DUPFD,     F_GETFD,         F_SETFD,      F_GETFL,
+                                 F_SETFL,     F_GETLK,         F_SETLK,      F_SETLKW,
+                                 F_OFD_GETLK, F_OFD_SETLK,     F_OFD_SETLKW, F_GETOWN,
+                                 F_GETSIG,    F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ,
+                                 F_ADD_SEALS, F_GET_SEALS,     F_GETLEASE,   9999};
+    static const long ioctls[] = {FIONREAD,   FIONBIO,    FIOCLEX,  FIONCLEX,  TCGETS,   TCSETS,
+                                  TIOCGWINSZ, TIOCSWINSZ, TIOCOUTQ, TIOCGPGRP, TIOCGSID, TIOCGPTN,
+                                  TIOCSPTLCK, TIOCPKT,    TCFLSH,   0x1234};
 
-#define C(...)                                                                                      \
-    (void)syscall(__VA_ARGS__);                                                                     \
+#define C(...)                  \
+    (void)syscall(__VA_ARGS__); \
     break
+    /* clang-format off */
     switch (below(84)) {
     case 0: C(SYS_read, an_fd(), a_pointer(), a_size());
     case 1: C(SYS_write, an_fd(), a_pointer(), a_size());
@@ -273,6 +287,7 @@ static void one_call(void)
     case 82: C(SYS_getsockname, an_fd(), a_pointer(), a_pointer());
     default: C(SYS_select, below(40), a_pointer(), a_pointer(), a_pointer(), a_time());
     }
+    /* clang-format on */
 #undef C
 }
 

@@ -421,7 +421,9 @@ TEST(name_with_embedded_zero)
     CHECK_EQ(len, offsetof(struct sockaddr_un, sun_path) + 3);
     /* An abstract name may hold any bytes. */
     memcpy(a.sun_path, "\0a\0b\377", 5);
-    CHECK_EQ(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&a, offsetof(struct sockaddr_un, sun_path) + 5), 0);
+    CHECK_EQ(bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&a,
+                  offsetof(struct sockaddr_un, sun_path) + 5),
+             0);
 }
 
 TEST(bind_follows_umask_and_leaves_on_error)
