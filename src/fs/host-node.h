@@ -63,8 +63,6 @@ uint64_t host_node_ino(const struct host_export *e, const struct gofer_attr *att
 int host_node_lookup(struct host_node *dir, const char *name, uint32_t len, struct host_node **ret, struct gofer_attr *attr,
                      char *link, uint32_t *link_size);
 // Fresh attributes.
-// Is n what its name stands for now? 0 with fresh attributes, -ESTALE when not.
-int host_node_check(struct host_node *n, struct gofer_attr *attr);
 // After -ESTALE: the name has been given to another file on the host, which is what n stands for from now on. 0 with its attributes,
 // or -ESTALE when it is gone or of another type.
 int host_node_rebind(struct host_node *n, struct gofer_attr *attr);
@@ -98,6 +96,8 @@ static inline bool host_node_must_keep(const struct host_node *n)
     return n->export->shared || !n->export->read_only;
 }
 uint32_t host_node_name(struct host_node *n, char name[GOFER_NAME_MAX + 1]); // the size
+// Its directory (reference) and name; NULL: a root.
+struct host_node *host_node_place(struct host_node *n, char name[GOFER_NAME_MAX + 1]);
 int64_t host_node_readlink(struct host_node *n, char target[GOFER_LINK_MAX + 1]);
 
 int64_t host_node_getxattr(struct host_node *n, const char *name, void *value, uint64_t size);
@@ -113,6 +113,9 @@ struct host_new {
 };
 int host_node_create(struct host_node *dir, const char *name, uint32_t len, const struct host_new *new, struct host_node **ret,
                      struct gofer_attr *attr);
+// n is asked about as `name` in dir from now on: its name has changed, or it has several.
+void host_node_moved(struct host_node *n, struct host_node *dir, const char *name, uint32_t len);
+bool host_node_is_at(struct host_node *n, const struct host_node *dir, const char *name, uint32_t len);
 int host_node_link(struct host_node *n, struct host_node *dir, const char *name, uint32_t len, struct gofer_attr *attr);
 int host_node_remove(struct host_node *dir, const char *name, uint32_t len, struct host_node *victim);
 int host_node_rename(struct host_node *n, struct host_node *old_dir, const char *old, uint32_t old_len,

@@ -55,6 +55,16 @@ int hostfs_symlink(struct inode *dir, const char *name, uint32_t len, const char
     return make(dir, name, len, &new, ret);
 }
 
+static void add_present_name(struct inode *inode)
+{
+    char name[GOFER_NAME_MAX + 1];
+    struct host_node *dir = host_node_place(inode->priv, name);
+    if (!dir)
+        return;
+    hostfs_add_alias(inode, dir, name, (uint32_t)strlen(name));
+    host_node_unref(dir);
+}
+
 int hostfs_link(struct inode *dir, const char *name, uint32_t len, struct inode *target)
 {
     struct gofer_attr attr;
@@ -62,7 +72,10 @@ int hostfs_link(struct inode *dir, const char *name, uint32_t len, struct inode 
     if (error < 0)
         return error;
     hostfs_refreshed(target, &attr);
+    // Its first name, and the new one.
     hostfs_remember_link(target);
+    add_present_name(target);
+    hostfs_add_alias(target, dir->priv, name, len);
     dir_changed(dir, 0);
     return 0;
 }
@@ -84,8 +97,17 @@ int hostfs_unlink(struct inode *dir, const char *name, uint32_t len, struct inod
     if (error < 0)
         return error;
     lost_name(victim);
+    hostfs_drop_alias(victim, dir->priv, name, len);
     dir_changed(dir, S_ISDIR(victim->mode) ? -1 : 0);
     return 0;
+}
+
+// host_node_rename() has given the node its new name already.
+static void rename_alias(struct inode *inode, struct host_node *from, const char *old, uint32_t old_len, struct host_node *to,
+                         const char *new, uint32_t new_len)
+{
+    hostfs_drop_alias(inode, from, old, old_len);
+    hostfs_add_alias(inode, to, new, new_len);
 }
 
 int hostfs_rename(struct inode *old_dir, const char *old_name, uint32_t old_len, struct inode *moved, struct inode *new_dir,
@@ -97,11 +119,15 @@ int hostfs_rename(struct inode *old_dir, const char *old_name, uint32_t old_len,
                                  victim ? victim->priv : NULL, flags);
     if (error < 0)
         return error;
+    rename_alias(moved, old_dir->priv, old_name, old_len, new_dir->priv, new_name, new_len);
+    if (victim && (flags & RENAME_EXCHANGE))
+        rename_alias(victim, new_dir->priv, new_name, new_len, old_dir->priv, old_name, old_len);
     int links = S_ISDIR(moved->mode) ? 1 : 0, lost = 0;
     if (victim && (flags & RENAME_EXCHANGE)) {
         links -= S_ISDIR(victim->mode) ? 1 : 0;
     } else if (victim) {
         lost_name(victim);
+        hostfs_drop_alias(victim, new_dir->priv, new_name, new_len);
         lost = S_ISDIR(victim->mode) ? 1 : 0;
     }
     dir_changed(old_dir, -links);

@@ -20,14 +20,26 @@ static struct host_node *node_of(const struct file *f)
     return f->inode->priv;
 }
 
-// -ESTALE: no; the walk will ask about the name again. Who then still comes with this inode came another way (/proc/self/fd), and
-// wants this file.
-static int check_name(struct inode *inode, struct gofer_attr *attr, bool *fresh)
+// Does the name by which f is opened still stand for its inode? -ESTALE: no; the walk will ask about it again. Who then still comes
+// with this inode came another way (/proc/self/fd), and wants this file.
+static int check_name(struct inode *inode, struct file *f, struct gofer_attr *attr, bool *fresh)
 {
+    char name[VFS_NAME_MAX + 1];
     struct host_node *n = inode->priv;
-    int error = host_node_check(n, attr);
-    *fresh = error == 0;
-    if (error != -ESTALE)
+    struct dentry *d = f->path.dentry, *dir = dentry_get_parent(d);
+    int error;
+    if (dir == d || (dentry_flags(d) & DENTRY_DELETED)) {
+        error = host_node_getattr(n, attr);
+    } else {
+        uint32_t len = dentry_copy_name(d, name);
+        error = host_node_lookup(dir->inode->priv, name, len, NULL, attr, NULL, NULL);
+    }
+    dentry_unref(dir);
+    if (error == 0 && attr->ino == n->ino && attr->dev == n->dev) {
+        *fresh = true;
+        return 0;
+    }
+    if (error < 0 && error != -ENOENT && error != -ENOTDIR && error != -ESTALE)
         return error;
     return __atomic_exchange_n((int64_t *)&n->valid_until, 0, __ATOMIC_RELAXED) ? -ESTALE : 0;
 }
@@ -49,7 +61,7 @@ int hostfs_open(struct inode *inode, struct file *f)
     int error = 0;
     // By a descriptor that was there already: does the name still stand for this file?
     if (n->export->shared && !fresh)
-        error = check_name(inode, &attr, &fresh);
+        error = check_name(inode, f, &attr, &fresh);
     if (error < 0 || !host_node_must_keep(n))
         host_node_put_fd(n);
     else

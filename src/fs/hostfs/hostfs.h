@@ -7,9 +7,18 @@
 
 enum { HOSTFS_LINK_BUCKETS = 64 };
 
+// A name of a file that has several. Its node is asked about by one of them; when that goes, another takes its place.
+struct hostfs_alias {
+    struct hostfs_alias *next;
+    struct host_node *dir; // reference
+    uint32_t len;
+    char name[];
+};
+
 // Files with several names, so that all of them are one inode.
 struct hostfs_link {
     struct hostfs_link *next;
+    struct hostfs_alias *aliases;
     struct inode *inode; // no reference: evict takes it out
     uint64_t ino, dev;
 };
@@ -23,6 +32,8 @@ struct hostfs_super { // super_block.priv
 struct inode *hostfs_inode_for(struct super_block *sb, struct host_node *node, const struct gofer_attr *attr,
                                const char *link, uint32_t link_size);
 void hostfs_remember_link(struct inode *inode); // it has several names from now on
+void hostfs_add_alias(struct inode *inode, struct host_node *dir, const char *name, uint32_t len);
+void hostfs_drop_alias(struct inode *inode, struct host_node *dir, const char *name, uint32_t len); // harmless without
 
 void hostfs_refreshed(struct inode *inode, const struct gofer_attr *attr);
 int hostfs_getattr(struct inode *inode);

@@ -35,6 +35,16 @@ static struct inode *find_link(struct hostfs_super *s, const struct gofer_attr *
     return found;
 }
 
+static struct hostfs_link *link_locked(struct hostfs_super *s, struct inode *inode)
+{
+    struct host_node *n = inode->priv;
+    for (struct hostfs_link *l = *bucket(s, n->ino); l; l = l->next) {
+        if (l->inode == inode)
+            return l;
+    }
+    return NULL;
+}
+
 void hostfs_remember_link(struct inode *inode)
 {
     struct hostfs_super *s = inode->sb->priv;
@@ -44,16 +54,75 @@ void hostfs_remember_link(struct inode *inode)
         return; // its names are inodes of their own, then: locks and mappings aren't common to them
     *l = (struct hostfs_link){.inode = inode, .ino = n->ino, .dev = n->dev};
     lock_take(&s->lock);
-    for (struct hostfs_link *other = *at; other; other = other->next) {
-        if (other->inode == inode)
-            goto known;
+    if (!link_locked(s, inode)) {
+        l->next = *at;
+        *at = l;
+        l = NULL;
     }
-    l->next = *at;
-    *at = l;
-    l = NULL;
-known:
     lock_release(&s->lock);
     kfree(l);
+}
+
+static void free_alias(struct hostfs_alias *a)
+{
+    if (a)
+        host_node_unref(a->dir);
+    kfree(a);
+}
+
+static bool is_alias(const struct hostfs_alias *a, const struct host_node *dir, const char *name, uint32_t len)
+{
+    return a->dir == dir && a->len == len && !memcmp(a->name, name, len);
+}
+
+void hostfs_add_alias(struct inode *inode, struct host_node *dir, const char *name, uint32_t len)
+{
+    struct hostfs_super *s = inode->sb->priv;
+    struct hostfs_alias *new = kmalloc(sizeof(*new) + len);
+    if (!new)
+        return;
+    new->dir = host_node_ref(dir);
+    new->len = len;
+    memcpy(new->name, name, len);
+    lock_take(&s->lock);
+    struct hostfs_link *l = link_locked(s, inode);
+    struct hostfs_alias *a = l ? l->aliases : NULL;
+    while (a && !is_alias(a, dir, name, len))
+        a = a->next;
+    if (l && !a) {
+        new->next = l->aliases;
+        l->aliases = new;
+        new = NULL;
+    }
+    lock_release(&s->lock);
+    free_alias(new);
+}
+
+void hostfs_drop_alias(struct inode *inode, struct host_node *dir, const char *name, uint32_t len)
+{
+    struct hostfs_super *s = inode->sb->priv;
+    struct hostfs_alias *gone = NULL, *other = NULL;
+    lock_take(&s->lock);
+    struct hostfs_link *l = link_locked(s, inode);
+    for (struct hostfs_alias **at = l ? &l->aliases : NULL; at && *at; at = &(*at)->next) {
+        if (is_alias(*at, dir, name, len)) {
+            gone = *at;
+            *at = gone->next;
+            break;
+        }
+    }
+    // Taken out for a moment, so that it stays while it is looked at.
+    if (l && l->aliases && host_node_is_at(inode->priv, dir, name, len)) {
+        other = l->aliases;
+        l->aliases = other->next;
+    }
+    lock_release(&s->lock);
+    free_alias(gone);
+    if (other) {
+        host_node_moved(inode->priv, other->dir, other->name, other->len);
+        hostfs_add_alias(inode, other->dir, other->name, other->len);
+        free_alias(other);
+    }
 }
 
 static void forget_link(struct inode *inode)
@@ -70,7 +139,19 @@ static void forget_link(struct inode *inode)
         }
     }
     lock_release(&s->lock);
+    while (l && l->aliases) {
+        struct hostfs_alias *a = l->aliases;
+        l->aliases = a->next;
+        free_alias(a);
+    }
     kfree(l);
+}
+
+// The name that node stands for. Nobody else changes it: it is new.
+static void add_alias_of(struct inode *inode, struct host_node *node)
+{
+    if (node->parent)
+        hostfs_add_alias(inode, node->parent, node->name, node->name_size);
 }
 
 struct inode *hostfs_inode_for(struct super_block *sb, struct host_node *node, const struct gofer_attr *attr,
@@ -79,6 +160,7 @@ struct inode *hostfs_inode_for(struct super_block *sb, struct host_node *node, c
     bool several = attr->nlink > 1 && !S_ISDIR(attr->mode);
     struct inode *inode = several ? find_link(sb->priv, attr) : NULL;
     if (inode) {
+        add_alias_of(inode, node);
         host_node_unref(node);
         return inode;
     }
@@ -96,8 +178,10 @@ struct inode *hostfs_inode_for(struct super_block *sb, struct host_node *node, c
         inode_unref(inode);
         return NULL;
     }
-    if (several)
+    if (several) {
         hostfs_remember_link(inode);
+        add_alias_of(inode, node);
+    }
     return inode;
 }
 

@@ -91,8 +91,7 @@ int host_node_remove(struct host_node *dir, const char *name, uint32_t len, stru
     return error;
 }
 
-// n lies in dir under this name from now on.
-static void moved(struct host_node *n, struct host_node *dir, const char *name, uint32_t len)
+void host_node_moved(struct host_node *n, struct host_node *dir, const char *name, uint32_t len)
 {
     struct gofer_client *c = the_client();
     char *copy = kstrndup(name, len);
@@ -123,9 +122,9 @@ int host_node_rename(struct host_node *n, struct host_node *old_dir, const char 
     if (error < 0)
         return error;
     gofer_message_done(the_client(), m);
-    moved(n, new_dir, new, new_len);
+    host_node_moved(n, new_dir, new, new_len);
     if (victim && (flags & 2)) // RENAME_EXCHANGE
-        moved(victim, old_dir, old, old_len);
+        host_node_moved(victim, old_dir, old, old_len);
     return 0;
 }
 

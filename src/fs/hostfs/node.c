@@ -163,6 +163,23 @@ uint32_t host_node_name(struct host_node *n, char name[GOFER_NAME_MAX + 1])
     return size;
 }
 
+struct host_node *host_node_place(struct host_node *n, char name[GOFER_NAME_MAX + 1])
+{
+    struct node_address at;
+    struct host_node *dir = where(n, &at);
+    memcpy(name, at.name, at.name_size + 1);
+    return dir;
+}
+
+bool host_node_is_at(struct host_node *n, const struct host_node *dir, const char *name, uint32_t len)
+{
+    struct gofer_client *c = the_client();
+    lock_take(&c->lock);
+    bool same = n->parent == dir && n->name_size == len && !memcmp(n->name, name, len);
+    lock_release(&c->lock);
+    return same;
+}
+
 static gofer_node_t known(const struct host_node *n)
 {
     return __atomic_load_n(&n->gofer, __ATOMIC_ACQUIRE);
@@ -394,24 +411,6 @@ int host_fd_getattr(int fd, struct gofer_attr *out)
     if (x.stx_mask & STATX_BTIME)
         out->btime = time_of(&x.stx_btime);
     return 0;
-}
-
-int host_node_check(struct host_node *n, struct gofer_attr *attr)
-{
-    struct gofer_request request = {.op = GOFER_LOOKUP};
-    struct node_address at;
-    struct gofer_message *m;
-    int error = node_address(n, true, &at);
-    request.node = at.node;
-    if (error == 0)
-        error = gofer_ask(&request, at.name, at.name_size, NULL, 0, &m);
-    if (error < 0)
-        return error == -ENOENT ? -ESTALE : error;
-    *attr = m->view.header.attr;
-    gofer_message_done(the_client(), m);
-    if (!gofer_attr_ok(attr))
-        return -EIO;
-    return attr->ino == n->ino && attr->dev == n->dev ? 0 : -ESTALE;
 }
 
 int host_node_rebind(struct host_node *n, struct gofer_attr *attr)
