@@ -6,6 +6,9 @@
 // and the task becomes a zombie, or goes at once. A group is dead when its last thread has come that far; its leader stays
 // as the zombie until the parent has waited for it.
 //
+// DEVIATION: an orphan that init has adopted is reaped by the kernel when init neither handles nor blocks SIGCHLD and did not
+// ask for orphans (PR_SET_CHILD_SUBREAPER).
+//
 // Locking: tasks_lock, then sig_lock.
 
 #include <stdatomic.h>
@@ -16,6 +19,7 @@
 #include "kernel/task.h"
 #include "kernel/threads.h"
 #include "kernel/timer-int.h"
+#include "mm/copy.h"
 #include "mm/mm.h"
 #include "platform/platform.h"
 
@@ -44,25 +48,52 @@ static void vfork_done(struct task *t)
     task_unref(parent);
 }
 
-// The most memory that the process has had, as far as it was looked at: asking the stub costs a hand-off and a walk of its
-// page tables, so that the short-lived are estimated by what they could have touched.
-static uint64_t resident_at_end(struct task *t, struct mm *mm)
+void task_measure_memory(struct task *t)
+{
+    uint64_t resident = mm_resident_bytes(t->mm, t);
+    t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, resident);
+    if (resident > t->seen_resident)
+        t->usage.minor_faults += (resident - t->seen_resident) / PAGE_SIZE;
+    t->seen_resident = resident;
+}
+
+// Asking the stub costs a hand-off and a walk of its page tables, so that the short-lived are estimated by what they could
+// have touched.
+static void measure_at_end(struct task *t, struct mm *mm)
 {
     if (t != current_task())
-        return 0;
-    if (clock_monotonic() - t->group->start_time > MEASURE_RSS_AFTER)
-        return mm_resident_bytes(mm, t);
-    return MIN(mm->data_pages + mm->exec_pages, ESTIMATED_RSS_PAGES) * PAGE_SIZE;
+        return;
+    if (clock_monotonic() - t->group->start_time > MEASURE_RSS_AFTER) {
+        task_measure_memory(t);
+        return;
+    }
+    uint64_t pages = MIN(mm->data_pages + mm->exec_pages, ESTIMATED_RSS_PAGES);
+    t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, pages * PAGE_SIZE);
+    t->usage.minor_faults += pages;
+}
+
+// The address that the host clears once the guest thread is gone: what a join waits for. Who waits for a process in this
+// address space (vfork, CLONE_VM) looks as soon as wait(2) has returned, so that its word is cleared here.
+static uint64_t tid_to_clear(struct task *t, struct mm *mm)
+{
+    uint32_t zero = 0;
+    if (!t->clear_child_tid || t != t->group->leader || atomic_load(&mm->task_count) == 1)
+        return t->clear_child_tid;
+    if (copy_out_mm(mm, t->clear_child_tid, &zero, sizeof(zero)) == sizeof(zero))
+        (void)platform_futex_wake(t->pt, t->clear_child_tid, 1, ~0u, true);
+    return 0;
 }
 
 void task_release_mm(struct task *t)
 {
     struct mm *mm = t->mm;
     struct platform_thread *pt = t->pt;
+    uint64_t clear_tid = 0;
     if (mm) {
         robust_list_exit(t);
+        clear_tid = tid_to_clear(t, mm);
         if (atomic_load(&mm->task_count) == 1)
-            t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, resident_at_end(t, mm));
+            measure_at_end(t, mm);
         lock_take(&t->lock);
         t->user_frozen += platform_thread_user_time(pt);
         t->mm = NULL;
@@ -70,12 +101,13 @@ void task_release_mm(struct task *t)
         lock_release(&t->lock);
         // Whoever leaves last must not end its platform thread: that is the address space's end, by mm_put().
         if (atomic_fetch_sub(&mm->task_count, 1) > 1)
-            platform_thread_exit(pt, t->clear_child_tid);
+            platform_thread_exit(pt, clear_tid);
         mm_put(mm);
     }
     t->clear_child_tid = 0;
     t->robust_list = 0;
     t->rseq_addr = 0;
+    t->seen_resident = 0;
     vfork_done(t);
 }
 
@@ -163,6 +195,19 @@ static void send_pdeath_locked(struct thread_group *child)
     }
 }
 
+// Init has taken over g as an orphan and does not ask to be told of its end: it neither handles nor blocks SIGCHLD. Such
+// zombies would stay for ever, since most programs that are init here don't know that they are.
+static bool init_does_not_care_locked(struct thread_group *g)
+{
+    struct thread_group *init = the_kernel()->init->group;
+    if (!g->adopted || g->parent != init)
+        return false;
+    lock_take(&init->sig_lock);
+    bool cares = sighand_get(init->sighand, SIGCHLD).handler != 0 || (init->leader->blocked & SIG_BIT(SIGCHLD));
+    lock_release(&init->sig_lock);
+    return !cares;
+}
+
 static void reparent_locked(struct thread_group *child, struct thread_group *reaper, struct task *thread)
 {
     struct thread_group *old = child->parent;
@@ -174,8 +219,9 @@ static void reparent_locked(struct thread_group *child, struct thread_group *rea
     child->parent = reaper;
     list_push_back(&reaper->children, &child->sibling);
     child->exit_signal = SIGCHLD;
+    child->adopted = reaper == the_kernel()->init->group && !reaper->child_subreaper;
     if (child->dead) {
-        bool gone = signal_parent_ignores_child_locked(child);
+        bool gone = signal_parent_ignores_child_locked(child) || init_does_not_care_locked(child);
         signal_notify_parent_locked(child, child->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED, child->wait_status);
         if (gone) {
             thread_group_release_locked(child);
@@ -273,7 +319,7 @@ static void group_dead_locked(struct thread_group *g)
     kill_orphaned_pgrp_locked(pg, g);
     wake_up_all(&g->pidfd_wait, 0);
     if (g->parent) {
-        bool gone = signal_parent_ignores_child_locked(g);
+        bool gone = signal_parent_ignores_child_locked(g) || init_does_not_care_locked(g);
         signal_notify_parent_locked(g, g->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED, g->wait_status);
         if (gone)
             thread_group_release_locked(g);
@@ -314,11 +360,21 @@ void task_exit(struct task *t, int wait_status)
         if (t->kernel->init->group == g)
             kernel_shutdown(g->group_exiting ? g->group_exit_code : g->leader == t ? wait_status : g->leader->exit_code);
     }
-    task_release_mm(t);
+    // A join waits for the guest thread's end: by then its number must be gone. So a thread leaves the tables first, while
+    // the end of a process is told when its memory has been given back.
+    bool joinable = !last && t != g->leader;
+    if (joinable) {
+        robust_list_exit(t);
+        t->robust_list = 0;
+    } else {
+        task_release_mm(t);
+    }
     sem_undo_exit(t);
     files_exit(t);
     pi_futex_exit(t);
     exit_notify(t);
+    if (joinable)
+        task_release_mm(t);
     task_unref(t); // the kernel thread's
     kernel_thread_exit();
 }

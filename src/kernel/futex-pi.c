@@ -288,7 +288,7 @@ void pi_futex_owner_gone(struct kernel *k, uint32_t owner)
             bool ok = read_word(w->task->mm, w->addr, &word);
             // The robust list may have been walked already: then the word has no owner, and says so.
             if (!ok || ((word & FUTEX_TID) != owner && (word & FUTEX_TID) != 0) ||
-                !hand_over_locked(b, &w->key, w->task->mm, w->addr, word & FUTEX_DIED)) {
+                !hand_over_locked(b, &w->key, w->task->mm, w->addr, FUTEX_DIED)) {
                 w->orphaned = true;
                 task_wake(w->task);
             }

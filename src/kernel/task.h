@@ -67,7 +67,7 @@ struct thread_group {
     struct list sibling;
     struct process_group *pgrp;   // GUARDED_BY(tasks_lock)
     struct list pgrp_node;
-    bool child_subreaper, has_child_subreaper, did_exec;
+    bool child_subreaper, has_child_subreaper, did_exec, adopted;
     int exit_signal;              // to the parent when the group is dead; 0 none
     struct wait_queue child_wait; // wait4 of this group's threads: children changed state
     struct wait_queue signal_wait; // signalfds: woken by every signal that was queued
@@ -181,6 +181,7 @@ struct task {
     uint32_t fault_error, fault_trapno; // of the last fault, for signal frames; task-owned
     uint64_t fault_addr;
     nsec_t system_base;           // CPU time of the kernel thread when it began to serve this task
+    uint64_t seen_resident;       // at the last task_measure_memory(); task-owned
     nsec_t user_frozen;           // user time, once pt is gone
     int exit_code;                // wait status of this thread
     uint16_t mempolicy;           // MPOL_* as set by the guest; task-owned, without effect (sys/mman.c)
@@ -245,6 +246,8 @@ uint32_t task_uid(struct task *t); // real user, from any thread
 void task_kick(struct task *t, uint32_t work); // sets bits of pending_work, gets t out of waits and guest code
 void thread_group_exit_locked(struct thread_group *g, int wait_status); // sig_lock held
 void thread_group_release_locked(struct thread_group *g); // a dead group leaves all tables; tasks_lock held
+// Looks at the resident size of t's own address space: peak, and page faults as far as they show by growth.
+void task_measure_memory(struct task *t);
 void task_account(struct task *t, struct cpu_usage *out); // of one thread, with max_rss of its group left out
 void cpu_usage_add(struct cpu_usage *sum, const struct cpu_usage *one);
 

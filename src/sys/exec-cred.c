@@ -90,7 +90,7 @@ static int transform(struct exec *e, const struct cred *old, struct cred *c, con
     if (apply_root(c, caps))
         effective = true;
 
-    ids = c->euid != old->euid || c->egid != old->egid;
+    ids = c->euid != old->uid || c->egid != old->gid; // as Linux: what is run with another effective id counts, too
     if ((ids || (c->permitted & ~old->permitted)) && e->t->no_new_privs) {
         c->euid = c->uid;
         c->egid = c->gid;

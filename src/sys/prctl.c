@@ -248,6 +248,10 @@ static int64_t prctl_process(struct task *t, int option, const struct prctl_args
         return 0;
     case PR_GET_TIMERSLACK:
         return (int64_t)t->timer_slack;
+    case PR_GET_TSC:
+        return put_int(t, a->a2, PR_TSC_ENABLE);
+    case PR_SET_TSC:
+        return a->a2 == PR_TSC_ENABLE ? 0 : -EINVAL; // faults by rdtsc can't be had
     case PR_GET_TIMING:
         return PR_TIMING_STATISTICAL;
     case PR_SET_TIMING:
@@ -391,8 +395,8 @@ int64_t sys_unshare(struct task *t, uint64_t flags)
     uint64_t known = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM;
     if (flags & ~(known | CLONE_NAMESPACES))
         return -EINVAL;
-    if (flags & CLONE_NAMESPACES)
-        return -EINVAL; // as a kernel without them
+    if (flags & CLONE_NAMESPACES) // as a kernel without them, which asks for the privilege first
+        return (flags & CLONE_NAMESPACES & ~(uint64_t)CLONE_NEWUSER) && !capable(t, CAP_SYS_ADMIN) ? -EPERM : -EINVAL;
     // A thread can't leave its process; asking for what one has already is fine.
     if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) {
         if (__atomic_load_n(&t->group->thread_count, __ATOMIC_RELAXED) > 1)

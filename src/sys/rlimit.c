@@ -1,6 +1,7 @@
 // Limits, usage and what the system says of itself: getrlimit(2), getrusage(2), times(2), sysinfo(2), uname(2), host names.
 
 #include <sys/resource.h>
+#include <time.h>
 
 #include "abi/capability.h"
 #include "abi/uts.h"
@@ -102,7 +103,9 @@ int64_t sys_getrusage(struct task *t, int who, uaddr_t out)
         return -EINVAL;
     }
     if (who != RUSAGE_CHILDREN) {
-        t->usage.max_rss_bytes = MAX(t->usage.max_rss_bytes, mm_resident_bytes(t->mm, t));
+        uint64_t faults = t->usage.minor_faults;
+        task_measure_memory(t);
+        u.minor_faults += t->usage.minor_faults - faults;
         u.max_rss_bytes = MAX(u.max_rss_bytes, t->usage.max_rss_bytes);
     }
     rusage_to_linux(&u, &w);
@@ -141,8 +144,10 @@ int64_t sys_sysinfo(struct task *t, uaddr_t out)
 {
     struct kernel *k = t->kernel;
     uint64_t shared = k->memfile ? memfile_total_bytes(k->memfile) : 0;
+    nsec_t uptime = 0;
+    (void)clock_read(CLOCK_BOOTTIME, &uptime); // the clock that the guest reads by itself: the host's
     struct sysinfo_wire w = {
-        .uptime = (clock_monotonic() - k->boot_monotonic + NSEC_PER_SEC - 1) / NSEC_PER_SEC,
+        .uptime = (uptime + NSEC_PER_SEC - 1) / NSEC_PER_SEC,
         .totalram = k->memory_limit,
         .freeram = k->memory_limit - MIN(shared, k->memory_limit),
         .sharedram = shared,
