@@ -71,7 +71,7 @@ struct socket_message {
 // Results: 0 or positive, or a negative errno. No lock held; all may sleep. NULL: -EOPNOTSUPP, unless it says otherwise.
 struct socket_ops {
     int (*create)(struct task *t, int type, int protocol, struct socket **ret);
-    int (*pair)(struct socket *a, struct socket *b);
+    int (*pair)(struct task *t, struct socket *a, struct socket *b);
     int (*bind)(struct task *t, struct socket *s, const struct socket_address *addr);
     int (*connect)(struct task *t, struct socket *s, const struct socket_address *addr, bool nonblock);
     int (*listen)(struct task *t, struct socket *s, int backlog);

@@ -114,7 +114,7 @@ static int make_pair(struct task *t, int family, int type, int protocol, struct 
         ops->release(s[0]);
         return ret;
     }
-    ret = ops->pair(s[0], s[1]);
+    ret = ops->pair(t, s[0], s[1]);
     files[0] = ret == 0 ? socket_create_file(s[0], type) : NULL;
     if (!files[0]) {
         if (ret < 0)

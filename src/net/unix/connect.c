@@ -158,10 +158,9 @@ int unix_accept(struct task *t, struct socket *s, bool nonblock, struct socket *
     return 0;
 }
 
-int unix_pair(struct socket *sa, struct socket *sb)
+int unix_pair(struct task *t, struct socket *sa, struct socket *sb)
 {
     struct unix_socket *a = unix_of(sa), *b = unix_of(sb);
-    struct task *t = current_task();
     lock_pair(&sa->lock, &sb->lock);
     unix_cred_set(&a->peer_cred, t);
     unix_cred_copy(&b->peer_cred, &a->peer_cred);

@@ -10,11 +10,15 @@
 // flight meanwhile. Receiving takes a message off a queue first and then ends the flight under gc_lock: a socket in it has, for
 // the collection, a reference that no queue explains. MSG_PEEK takes its references under gc_lock, too.
 //
+// A collection costs a look at every socket in flight, so it has to be earned: each release of a socket pays for a part.
+//
 // Dropping descriptors may release sockets, which drop further ones: they go over a list that one thread empties, so that a
 // chain of sockets in queues costs no stack.
 #include "base/slab.h"
 #include "kernel/task.h"
 #include "net/unix/unix-int.h"
+
+enum { CREDIT_PER_RELEASE = 1024 };
 
 static struct unix_socket *socket_in_file(const struct file *f)
 {
@@ -27,8 +31,10 @@ void unix_flight_begin(struct scm_files *fs)
     lock_take(&table->gc_lock);
     for (uint32_t i = 0; i < fs->count; i++) {
         struct unix_socket *u = socket_in_file(fs->files[i]);
-        if (u && u->in_flight++ == 0)
+        if (u && u->in_flight++ == 0) {
             list_push_back(&table->flight, &u->flight_node);
+            table->flight_count++;
+        }
     }
     lock_release(&table->gc_lock);
 }
@@ -37,8 +43,10 @@ static void end_locked(struct scm_files *fs)
 {
     for (uint32_t i = 0; i < fs->count; i++) {
         struct unix_socket *u = socket_in_file(fs->files[i]);
-        if (u && --u->in_flight == 0)
+        if (u && --u->in_flight == 0) {
             list_remove(&u->flight_node);
+            unix_table()->flight_count--;
+        }
         user_uncharge(the_kernel(), fs->uid, USER_FILES_IN_FLIGHT);
     }
 }
@@ -75,6 +83,8 @@ void unix_flight_drop(struct scm_files *fs)
         table->emptying = false;
     }
     lock_release(&table->gc_lock);
+    // What was released meanwhile has only earned credit.
+    unix_collect();
 }
 
 int unix_flight_peek(struct unix_message *m, struct scm_files **ret)
@@ -240,16 +250,28 @@ static void collect_pending_locked(struct unix_table *table, struct list *garbag
     }
 }
 
+void unix_socket_ended(void)
+{
+    struct unix_table *table = unix_table();
+    if (list_empty(&table->flight))
+        return;
+    lock_take(&table->gc_lock);
+    table->credit += CREDIT_PER_RELEASE;
+    lock_release(&table->gc_lock);
+    unix_collect();
+}
+
 void unix_collect(void)
 {
     struct unix_table *table = unix_table();
     struct list garbage;
-    if (!table || list_empty(&table->flight))
+    if (list_empty(&table->flight))
         return;
     list_init(&garbage);
     lock_take(&table->gc_lock);
-    if (!table->collecting) {
+    if (!table->collecting && !table->emptying && table->credit >= table->flight_count) {
         table->collecting = true;
+        table->credit = 0;
         collect_locked(table, &garbage);
         collect_pending_locked(table, &garbage);
         table->collecting = false;

@@ -83,6 +83,8 @@ struct unix_table {
     struct list flight;        // sockets with in_flight > 0; GUARDED_BY(gc_lock)
     struct scm_files *trash;   // descriptors to be dropped; GUARDED_BY(gc_lock)
     bool emptying, collecting; // GUARDED_BY(gc_lock)
+    uint32_t flight_count;     // of `flight`; GUARDED_BY(gc_lock)
+    uint64_t credit;           // what collections may cost; GUARDED_BY(gc_lock)
 };
 struct unix_table *unix_table(void);
 
@@ -116,7 +118,7 @@ int unix_bind_dgram_peer(struct unix_socket *u, struct unix_socket *other); // c
 int unix_connect(struct task *t, struct socket *s, const struct socket_address *addr, bool nonblock);
 int unix_listen(struct task *t, struct socket *s, int backlog);
 int unix_accept(struct task *t, struct socket *s, bool nonblock, struct socket **ret);
-int unix_pair(struct socket *a, struct socket *b);
+int unix_pair(struct task *t, struct socket *a, struct socket *b);
 int unix_shutdown(struct socket *s, int how);
 
 // ---- message.c ----
@@ -145,4 +147,5 @@ void unix_flight_begin(struct scm_files *fs); // they are in a queue now
 void unix_flight_drop(struct scm_files *fs);  // and now they are not, nor needed any more
 struct scm_files *unix_flight_take(struct unix_message *m); // the message's, which the caller owns now; or NULL
 int unix_flight_peek(struct unix_message *m, struct scm_files **ret); // a copy of them for MSG_PEEK; 0 or -ENOMEM
-void unix_collect(void); // sockets that only their own queues refer to
+void unix_socket_ended(void); // a socket was released: time to look for others that nobody can reach
+void unix_collect(void);      // looks, if it was earned

@@ -204,7 +204,7 @@ void unix_release(struct unix_socket *u)
         unix_release(it);
     }
     unix_message_list_free(&queue);
-    unix_collect();
+    unix_socket_ended();
     unix_unref(u);
 }
 
