@@ -39,7 +39,7 @@ static void check(bool ok)
 static void start(void)
 {
     static struct boot_spec spec = {.id = "fuzz", .hostname = "h", .domainname = "", .umask = 022};
-    struct kernel *k;
+    struct kernel *k = NULL;
     char path[64];
     int fd = memfd_create("memory", 0);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -86,6 +86,7 @@ static void try_address(const uint8_t *data, size_t size)
         struct socket_address got;
         check(unix_socket_ops.get_name(s[0], false, &got) == 0);
         check(got.size >= 2 && got.size <= sizeof(got.bytes));
+        got.size = MIN(got.size, 110u); // the longest path's NUL is counted but not accepted
         check(unix_socket_ops.connect(task, s[1], &got, true) == 0);
     }
     (void)unix_socket_ops.connect(task, s[1], &a, true);
