@@ -76,12 +76,12 @@ static int run_once(struct platform_thread *pt, uint32_t from, bool tail, uint32
     atomic_thread_fence(memory_order_seq_cst);
     send_reply(pt, REPLY_COMMANDS | (tail ? REPLY_RESUME | (pt->frame ? REPLY_RESULT : 0) : 0));
     pt->command_count = all;
-    atomic_fetch_add_explicit(&pt->pm->p->counts.commands, count, memory_order_relaxed);
+    pt->counts.commands += count;
     if (wait_request(pt, tail) == WAIT_DEAD)
         return -ESRCH;
     *ret_index = pt->command_count;
     *ret_error = 0;
-    uint16_t kind = *(volatile uint16_t *)&s->request.kind;
+    uint16_t kind = *(volatile uint8_t *)&s->request.kind;
     if (tail && (kind != SLOT_DONE)) {
         // Done, and perhaps more has been posted since: that is platform_run()'s.
         if (kind != SLOT_DONE_RESUMED)
@@ -134,7 +134,7 @@ bool make_ready(struct platform_thread *pt)
     while (!pt->ready) {
         if (wait_request(pt, false) == WAIT_DEAD)
             return false;
-        if (*(volatile uint16_t *)&pt->slot->request.kind != SLOT_READY) {
+        if (*(volatile uint8_t *)&pt->slot->request.kind != SLOT_READY) {
             platform_mm_kill(pt->pm);
             return false;
         }

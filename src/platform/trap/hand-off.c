@@ -9,10 +9,11 @@
 #include "host/host.h"
 #include "platform/trap/trap-int.h"
 
-#define SPIN_KERNEL 2500 // looks at the slot before a kernel thread sleeps: about what a sleep and a wake-up cost
-#define SPIN_STUB 2500
-#define SPIN_MISSES 3    // spins in vain before it is given up for a while
-#define SPIN_SKIP 200    // requests
+#define SPIN_KERNEL 1000   // looks at the slot before a kernel thread sleeps: about what a sleep and a wake-up cost
+#define SPIN_STUB 2000
+#define QUICK_CYCLES 60000 // a request that comes sooner than this after the reply would have been worth a spin
+#define PENALTY_MAX 10     // spinning is tried again after 2 << penalty quick requests
+#define REWARD 64          // spins that paid, for one step of penalty less
 
 struct host_ucontext {
     uint64_t flags, link;
@@ -46,6 +47,8 @@ static void count_running(struct platform_thread *pt, bool on)
 void platform_block(struct platform_thread *pt)
 {
     count_running(pt, false);
+    if (pt->slot)
+        __atomic_store_n(&pt->slot->reply.spin, 0, __ATOMIC_RELAXED); // the stub need not look any longer
 }
 
 void platform_unblock(struct platform_thread *pt)
@@ -53,34 +56,20 @@ void platform_unblock(struct platform_thread *pt)
     count_running(pt, true);
 }
 
-// Kernel threads go where their stub is: a wake-up on one CPU costs a tenth of one across CPUs. Only while hand-offs sleep; a
-// thread that may spin again is let free, since it has to run beside its stub then.
-static void follow(struct platform_thread *pt, int cpu)
+// Where the kernel thread may run. While hand-offs sleep it goes where its stub is: a wake-up on one CPU costs a tenth of one
+// across CPUs. To spin it has to run beside its stub, never in its place.
+static void place(struct platform_thread *pt, bool spin)
 {
     uint64_t mask[16];
-    if (pt->pinned_cpu == cpu || cpu >= 1024)
+    uint32_t cpu = *(volatile uint16_t *)&pt->slot->request.cpu;
+    int wanted = spin ? -(int)cpu : (int)cpu;
+    if (pt->placed == wanted || cpu == 0 || cpu > 1024)
         return;
-    pt->pinned_cpu = cpu;
-    if (cpu < 0) {
-        memset(mask, 0xff, sizeof(mask));
-    } else {
-        memset(mask, 0, sizeof(mask));
-        mask[cpu / 64] = BIT(cpu % 64);
-    }
+    pt->placed = wanted;
+    cpu--;
+    memset(mask, spin ? 0xff : 0, sizeof(mask));
+    mask[cpu / 64] ^= BIT(cpu % 64);
     host_sched_setaffinity(0, sizeof(mask), mask);
-}
-
-// A CPU is free for spinning when each running thread's two sides fit.
-static bool may_spin(struct platform_thread *pt)
-{
-    struct platform *p = pt->pm->p;
-    if (p->config.no_spin || p->config.cpu_count < 2)
-        return false;
-    if (pt->spin_skip > 0) {
-        pt->spin_skip--;
-        return false;
-    }
-    return (uint32_t)atomic_load_explicit(&p->running, memory_order_relaxed) < p->config.cpu_count;
 }
 
 static uint32_t request_seq(struct platform_thread *pt)
@@ -88,65 +77,74 @@ static uint32_t request_seq(struct platform_thread *pt)
     return __atomic_load_n(&pt->slot->request.seq, __ATOMIC_ACQUIRE);
 }
 
+// Spinning is for a thread whose requests come quickly, while a CPU is free for it: each running thread of the sandbox has one,
+// and there is one more. What the rest of the host does shows in spins that don't pay.
+static bool may_spin(const struct platform_thread *pt)
+{
+    const struct platform *p = pt->pm->p;
+    return !p->config.no_spin && p->config.cpu_count > 1 && pt->spinning &&
+           (uint32_t)atomic_load_explicit(&p->running, memory_order_relaxed) < p->config.cpu_count;
+}
+
 static bool spin_for_request(struct platform_thread *pt)
 {
+    place(pt, true);
     for (int i = 0; i < SPIN_KERNEL; i++) {
         if (request_seq(pt) != pt->seen) {
-            pt->spin_misses = 0;
+            if (++pt->spins_paid >= REWARD) {
+                pt->spins_paid = 0;
+                pt->spin_penalty -= pt->spin_penalty > 0;
+            }
             return true;
         }
         __builtin_ia32_pause();
     }
-    if (++pt->spin_misses >= SPIN_MISSES) {
-        pt->spin_misses = 0;
-        pt->spin_skip = SPIN_SKIP;
-    }
+    pt->spinning = false;
+    pt->spins_paid = 0;
+    pt->quick = 0;
+    pt->spin_penalty = (uint8_t)MIN(pt->spin_penalty + 1, PENALTY_MAX);
     return false;
 }
 
 static void sleep_for_request(struct platform_thread *pt)
 {
     struct slot *s = pt->slot;
-    atomic_fetch_add_explicit(&pt->pm->p->counts.sleeps, 1, memory_order_relaxed);
+    uint64_t before = __builtin_ia32_rdtsc();
+    pt->counts.sleeps++;
+    place(pt, false);
     atomic_store_explicit(&pt->waiter, (uint32_t)host_gettid(), memory_order_relaxed);
     __atomic_store_n(&s->reply.sleeping, 1, __ATOMIC_SEQ_CST);
     while (request_seq(pt) == pt->seen && !atomic_load(&pt->pm->dead))
         host_futex(&s->request.seq, FUTEX_WAIT, pt->seen, NULL, NULL, 0);
     __atomic_store_n(&s->reply.sleeping, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&pt->waiter, 0, memory_order_relaxed);
-    uint32_t cpu = *(volatile uint32_t *)&s->cpu;
-    if (pt->pm->p->config.cpu_count > 1 && cpu > 0)
-        follow(pt, (int)cpu - 1);
+    if (__builtin_ia32_rdtsc() - before > QUICK_CYCLES)
+        pt->quick = 0;
+    else if (++pt->quick >= 2u << pt->spin_penalty)
+        pt->spinning = true;
 }
 
 enum wait_result wait_request(struct platform_thread *pt, bool guest)
 {
-    struct platform *p = pt->pm->p;
     (void)guest;
-    if (request_seq(pt) == pt->seen) {
-        bool spin = may_spin(pt);
-        if (spin)
-            follow(pt, -1);
-        if (!spin || !spin_for_request(pt))
-            sleep_for_request(pt);
-    }
+    if (request_seq(pt) == pt->seen && (!may_spin(pt) || !spin_for_request(pt)))
+        sleep_for_request(pt);
     if (atomic_load(&pt->pm->dead))
         return WAIT_DEAD;
     pt->seen = request_seq(pt);
-    atomic_fetch_add_explicit(&p->counts.handoffs, 1, memory_order_relaxed);
+    pt->counts.handoffs++;
     return WAIT_REQUEST;
 }
 
 void send_reply(struct platform_thread *pt, uint32_t flags)
 {
     struct slot *s = pt->slot;
-    struct platform *p = pt->pm->p;
     s->reply.flags = flags;
     s->reply.result = pt->result;
     s->reply.copy_count = (uint16_t)pt->copy_count;
     if (pt->copy_count) {
         memcpy(s->copy, pt->copy, pt->copy_count * sizeof(pt->copy[0]));
-        atomic_fetch_add_explicit(&p->counts.window_copies, pt->copy_count, memory_order_relaxed);
+        pt->counts.window_copies += pt->copy_count;
     }
     s->reply.command_count = (uint16_t)pt->command_count;
     s->reply.spin = may_spin(pt) ? SPIN_STUB : 0;
@@ -155,7 +153,7 @@ void send_reply(struct platform_thread *pt, uint32_t flags)
     pt->in_count = 0;
     __atomic_exchange_n(&s->reply.seq, ++pt->reply_seq, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&s->request.sleeping, __ATOMIC_SEQ_CST)) {
-        atomic_fetch_add_explicit(&p->counts.stub_wakes, 1, memory_order_relaxed);
+        pt->counts.stub_wakes += 1;
         host_futex(&s->reply.seq, FUTEX_WAKE, 1, NULL, NULL, 0);
     }
 }
@@ -165,7 +163,7 @@ void send_reply(struct platform_thread *pt, uint32_t flags)
 static void take_in_records(struct platform_thread *pt)
 {
     struct slot *s = pt->slot;
-    uint32_t count = MIN(s->request.in_count, (uint16_t)SLOT_IN_MAX);
+    uint32_t count = MIN(*(volatile uint8_t *)&s->request.in_count, (uint8_t)SLOT_IN_MAX);
     pt->in_count = 0;
     pt->window_used = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -213,7 +211,7 @@ static void take_fault(struct platform_thread *pt, uint32_t sig, struct trap *ou
     struct sigcontext *r = &frame_of(pt)->regs;
     out->error_code = (uint32_t) * (volatile uint64_t *)&r->err;
     out->trapno = (uint32_t) * (volatile uint64_t *)&r->trapno;
-    atomic_fetch_add_explicit(&pt->pm->p->counts.faults, 1, memory_order_relaxed);
+    pt->counts.faults += 1;
 }
 
 // A jump onto the `syscall` instruction of a site that has been patched since: it finds the upper half of the jump table's
@@ -242,21 +240,26 @@ static bool take_stale_call(struct platform_thread *pt, struct trap *out)
 static bool take_request(struct platform_thread *pt, struct trap *out)
 {
     struct slot *s = pt->slot;
-    uint32_t kind = *(volatile uint16_t *)&s->request.kind;
+    uint32_t kind = *(volatile uint8_t *)&s->request.kind;
     out->nr = *(volatile uint32_t *)&s->request.nr;
     pt->has_result = false;
     pt->futex_interrupted = false;
     switch (kind) {
+    case SLOT_PATCHED:
+        out->reason = TRAP_SYSCALL;
+        for (int i = 0; i < 6; i++)
+            out->args[i] = *(volatile uint64_t *)&s->request.args[i];
+        take_in_records(pt);
+        pt->frame = pt->fp = pt->fp_size = 0;
+        pt->counts.patched_calls++;
+        return true;
     case SLOT_SYSCALL:
         out->reason = TRAP_SYSCALL;
         for (int i = 0; i < 6; i++)
             out->args[i] = *(volatile uint64_t *)&s->request.args[i];
         take_in_records(pt);
         take_frame(pt);
-        if (pt->frame)
-            atomic_fetch_add_explicit(&pt->pm->p->counts.sigsys_traps, 1, memory_order_relaxed);
-        else
-            atomic_fetch_add_explicit(&pt->pm->p->counts.patched_calls, 1, memory_order_relaxed);
+        pt->counts.sigsys_traps++;
         return true;
     case SLOT_FAULT:
         pt->in_count = pt->window_used = 0;
@@ -360,8 +363,6 @@ void platform_set_result(struct platform_thread *pt, int64_t result)
     pt->has_result = true;
     if (pt->frame)
         frame_of(pt)->regs.rax = (uint64_t)result;
-    else if (!pt->futex_interrupted)
-        pt->slot->regs.rax = (uint64_t)result;
 }
 
 // ---- Registers ------------------------------------------------------------------------------------------------------

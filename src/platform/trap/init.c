@@ -50,6 +50,13 @@ void platform_service_main(struct platform *p, int which)
 
 struct platform_counts *platform_counts(struct platform *p)
 {
+    struct platform_mm *pm;
+    struct platform_thread *pt;
+    lock_take(&p->lock);
+    list_for_each(pm, &p->mms, node)
+        list_for_each(pt, &pm->threads, node)
+            counts_fold_locked(p, pt);
+    lock_release(&p->lock);
     return &p->counts;
 }
 

@@ -81,7 +81,6 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
         return NULL;
     pt->pm = pm;
     pt->pinned_fd = -1;
-    pt->pinned_cpu = -1;
     lock_take(&p->lock);
     struct free_slot *again = place ? NULL : find_free_slot_locked(pm);
     if (again) {
@@ -139,11 +138,26 @@ static void release_slot(struct platform *p, uint64_t index)
     }
 }
 
+void counts_fold_locked(struct platform *p, struct platform_thread *pt)
+{
+    struct thread_counts *c = &pt->counts;
+    p->counts.handoffs += c->handoffs;
+    p->counts.sigsys_traps += c->sigsys_traps;
+    p->counts.patched_calls += c->patched_calls;
+    p->counts.window_copies += c->window_copies;
+    p->counts.faults += c->faults;
+    p->counts.commands += c->commands;
+    p->counts.sleeps += c->sleeps;
+    p->counts.stub_wakes += c->stub_wakes;
+    memset(c, 0, sizeof(*c));
+}
+
 // A thread's object when its process is gone. platform.lock is not held.
 static void thread_release(struct platform_thread *pt)
 {
     struct platform *p = pt->pm->p;
     lock_take(&p->lock);
+    counts_fold_locked(p, pt);
     if (pt->pinned_fd >= 0)
         unpin_locked(p, pt->pinned_fd);
     pt->pinned_fd = -1;
@@ -176,6 +190,7 @@ void thread_retire(struct platform_thread *pt, bool slot_reusable)
     lock_take(&pm->p->lock);
     if (!pm->reaped)
         tid_remove_locked(pm->p, pt);
+    counts_fold_locked(pm->p, pt);
     pt->ended = true;
     pm->thread_count--;
     list_remove(&pt->node);

@@ -29,6 +29,11 @@ struct permission {
     int fd;           // named descriptor that has to stay open, or -1
 };
 
+// Counted by a thread's own kernel thread, added to the platform's when the thread is gone.
+struct thread_counts {
+    uint64_t handoffs, sigsys_traps, patched_calls, window_copies, faults, commands, sleeps, stub_wakes;
+};
+
 struct platform_thread {
     struct list node; // platform_mm.threads
     struct platform_mm *pm;
@@ -69,10 +74,12 @@ struct platform_thread {
     uint32_t command_count;
     struct slot_command command[SLOT_COMMAND_MAX];
     int8_t command_fd[SLOT_COMMAND_MAX]; // 1: privileged, 0: not
-    uint32_t spin_misses, spin_skip;
+    bool spinning;        // hand-offs spin; see hand-off.c
+    uint8_t spin_penalty;
+    uint16_t quick, spins_paid;
+    int placed;           // CPU of the kernel thread plus one, or minus that: any but this; 0: anywhere
     nsec_t guest_since, user_time;
-    int pinned_cpu;
-    uint64_t handoffs, traps;
+    struct thread_counts counts;
 };
 
 struct platform_mm {
@@ -126,6 +133,7 @@ struct platform {
 
 extern const struct slab_type platform_thread_slab, platform_mm_slab;
 
+void counts_fold_locked(struct platform *p, struct platform_thread *pt);
 struct slot *slot_at(struct platform *p, uint64_t index);
 // A slot and an object for a new thread of pm; place: address that it must have, 0: any. NULL: none left.
 struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place);

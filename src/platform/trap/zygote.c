@@ -3,6 +3,7 @@
 // kernel process's memory or layout.
 //
 // Runs before lock-in, in a process of one thread: libc and plain system calls are fine here.
+#include <cpuid.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -200,6 +201,12 @@ static _Noreturn void zygote_child(struct zygote_plan *plan)
     __builtin_unreachable();
 }
 
+static bool has_rdpid(void)
+{
+    uint32_t a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_RDPID);
+}
+
 // Sealed: stubs map it, and whoever maps it must not change the others' text.
 static int make_image(struct trap_zygote *z)
 {
@@ -213,6 +220,7 @@ static int make_image(struct trap_zygote *z)
     struct stub_header header;
     memcpy(&header, stub_image_start, sizeof(header));
     header.fsgsbase = z->fsgsbase;
+    header.rdpid = has_rdpid();
     z->stub_call = header.call;
     for (int i = 0; i < 4; i++) {
         uint64_t offset = z->vdso ? vdso_symbol((const void *)z->vdso, names[i]) : 0;

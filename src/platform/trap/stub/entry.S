@@ -35,6 +35,9 @@ stub_vdso_table:
     .globl stub_fsgsbase
 stub_fsgsbase:
     .quad 0
+    .globl stub_rdpid
+stub_rdpid:
+    .quad 0
     .quad stub_call
 
     .section .vdso, "a"

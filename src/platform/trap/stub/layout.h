@@ -50,6 +50,7 @@ enum slot_kind { // why the stub posts
     SLOT_READY = 4,        // a new process or thread waits for its first reply
     SLOT_DONE = 5,         // commands were executed; the stub waits for a reply
     SLOT_DONE_RESUMED = 6, // commands were executed; the stub went on
+    SLOT_PATCHED = 8,      // SLOT_SYSCALL from a patched site: nothing but the request line has to be read
     SLOT_FUTEX_INTERRUPTED = 7, // a futex wait in the stub was ended by an interrupt; nr and args are its own
 };
 
@@ -93,8 +94,9 @@ struct slot {
     // One line that the stub writes to post.
     struct {
         uint32_t seq;      // futex word of the kernel's thread
-        uint16_t kind;
-        uint16_t in_count;
+        uint8_t kind;
+        uint8_t in_count;
+        uint16_t cpu;      // where the stub runs, plus one
         uint32_t nr;
         uint32_t sleeping; // the stub sleeps on reply.seq
         uint64_t args[6];
@@ -118,7 +120,7 @@ struct slot {
     uint64_t stack_top;    // trampoline stack
     uint64_t self;         // address of this slot in the stub
     uint32_t command_done; // commands executed
-    uint32_t cpu;          // where the stub last ran
+    uint32_t unused_cpu;
     uint64_t futex_args[6];
     struct slot_regs regs; // of a patched call
     uint64_t timeout[2];   // a copy of a guest's timespec for futex
@@ -144,6 +146,7 @@ struct stub_header {
     uint64_t patched_entry;    // target of thunks
     uint64_t vdso_table[4];    // clock_gettime, gettimeofday, time, getcpu of the host: filled in at start
     uint64_t fsgsbase;         // wrfsbase and wrgsbase may be used
+    uint64_t rdpid;            // the rdpid instruction may be used
     uint64_t call;             // the routine that makes host calls: what attack tests jump to
 };
 #endif

@@ -51,7 +51,7 @@ extern char stub_window_patched[], stub_window_patched_end[], stub_patched_marke
 extern char stub_window_futex[], stub_window_futex_end[], stub_futex_marked[];
 extern char stub_copy_insn[], stub_copy_fault[], stub_string_insn[], stub_string_fault[];
 extern unsigned long stub_vdso_table[4];
-extern unsigned long stub_fsgsbase;
+extern unsigned long stub_fsgsbase, stub_rdpid;
 
 long stub_call(long nr, const uint64_t args[6]);
 long stub_fork(const uint64_t args[5]);
@@ -70,27 +70,32 @@ static void futex_word(uint32_t *word, int op, uint32_t value)
     stub_call(__NR_futex, args);
 }
 
-static uint32_t this_cpu(void)
+static uint16_t this_cpu(void)
 {
-    uint32_t low, high, aux;
-    __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));
-    return aux & 0xfff;
+    uint64_t aux;
+    if (stub_rdpid) {
+        __asm__ volatile("rdpid %0" : "=r"(aux));
+    } else {
+        uint32_t low, high;
+        __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));
+    }
+    return (uint16_t)((aux & 0xfff) + 1);
 }
 
 static void post(struct slot *s, int kind)
 {
-    s->mark = 0;
-    s->request.kind = (uint16_t)kind;
+    if (s->mark)
+        s->mark = 0;
+    s->request.kind = (uint8_t)kind;
+    s->request.cpu = this_cpu();
     __atomic_exchange_n(&s->request.seq, s->request.seq + 1, __ATOMIC_SEQ_CST);
-    if (s->reply.sleeping)
-        s->cpu = this_cpu() + 1;
     if (s->reply.sleeping && !(kind == SLOT_DONE_RESUMED && s->reply.quiet_done))
         futex_word(&s->request.seq, FUTEX_WAKE, 1);
 }
 
 static void wait_reply(struct slot *s, uint32_t last)
 {
-    for (uint32_t spin = s->reply.spin; spin > 0; spin--) {
+    for (uint32_t spin = s->reply.spin; spin > 0 && *(volatile uint32_t *)&s->reply.spin; spin--) {
         if (__atomic_load_n(&s->reply.seq, __ATOMIC_ACQUIRE) != last)
             return;
         __builtin_ia32_pause();
@@ -228,7 +233,7 @@ static void gather(struct slot *s, uint32_t nr, const uint64_t args[6])
         if (++count == SLOT_IN_MAX)
             break;
     }
-    s->request.in_count = (uint16_t)count;
+    s->request.in_count = (uint8_t)count;
 }
 
 static void now_monotonic(uint64_t out[2])
@@ -403,9 +408,8 @@ long stub_patched(struct slot *s)
     for (int i = 0; i < 6; i++)
         s->request.args[i] = args[i];
     s->request.nr = nr;
-    s->frame = 0;
     gather(s, nr, args);
-    uint32_t flags = serve(s, SLOT_SYSCALL, &result);
+    uint32_t flags = serve(s, SLOT_PATCHED, &result);
     if (flags & REPLY_SIGNAL)
         s->mark = 1;
     return result;
