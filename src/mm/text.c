@@ -3,8 +3,8 @@
 // A file is patched when enough calls have trapped in its text (TRAPS_WORTH: building the copy costs about as much), and only
 // when nobody can change it: files of the image below the overlay. A copy is kept for the sandbox's life.
 //
-// The copy may replace the file's pages in a process that runs already when that has one thread, is not inside a signal handler
-// (whose frame may return to the middle of a site), and its current call is not of the shape whose return address lies in a site.
+// The copy may replace the file's pages in a process that runs already when that has one thread and is not inside a signal handler
+// (whose frame may return to the middle of a site).
 // Later processes get the copy when they map the file.
 //
 // A process has each file at one place only: the base in its stub page. A second mapping of the same file gets the file's own
@@ -196,14 +196,27 @@ void text_substitute(const struct mm_target *target, const struct vma *v, struct
     source->offset = tf->window.base + (v->offset - tf->offset);
 }
 
+// The call that is being answered would return into the middle of its site.
+static void go_on_in_thunk(struct task *t, struct text_file *tf, const struct vma *v, uint64_t rip)
+{
+    uint64_t at = v->offset + (rip - 2 - v->start) - tf->offset;
+    uint8_t bytes[8];
+    struct guest_regs regs;
+    if (memfile_pread(t->kernel->memfile, &tf->window, at, bytes, sizeof(bytes)) != sizeof(bytes))
+        return;
+    uint64_t tail = platform_patch_tail(bytes);
+    if (!tail)
+        return;
+    platform_get_regs(t->pt, &regs);
+    regs.rip = tail;
+    platform_set_regs(t->pt, &regs);
+}
+
 // Puts the copy in place of the file's pages in a process that runs.
 static void replace_live(struct task *t, struct text_file *tf, uint64_t rip)
 {
     struct mm *mm = t->mm;
-    uint16_t after = 0;
     if (t->group->thread_count != 1 || atomic_load(&mm->task_count) != 1 || t->signal_depth != 0)
-        return;
-    if (copy_in_mm(mm, &after, rip, sizeof(after)) != sizeof(after) || after == 0x3d48) // cmp $imm, %rax
         return;
     lock_take(&mm->lock);
     struct vma *v = vma_at(mm, rip);
@@ -214,6 +227,7 @@ static void replace_live(struct task *t, struct text_file *tf, uint64_t rip)
         platform_map_file(t->pt, v->start, v->valid - v->start, PLATFORM_READ | PLATFORM_EXEC, false,
                           memfile_fd(t->kernel->memfile, false), tf->window.base + (v->offset - tf->offset));
         (void)platform_commit(t->pt);
+        go_on_in_thunk(t, tf, v, rip);
     }
     lock_release(&mm->lock);
 }

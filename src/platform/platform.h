@@ -174,6 +174,8 @@ struct platform_site {
 int platform_patch_file(struct platform *p);
 // Writes the bytes that replace a site (8, of which MOV uses 7). 0, or -ENOSPC: no more sites can be patched.
 int platform_patch_site(struct platform *p, uint32_t file, const struct platform_site *site, uint8_t out[8]);
+// Where a call that is being answered goes on when its CMP site has just been patched with these bytes; 0: they are none.
+uint64_t platform_patch_tail(const uint8_t bytes[8]);
 // Tells pt's process where it has the file: takes effect no later than the guest's next instruction.
 void platform_patch_base(struct platform_thread *pt, uint32_t file, uint64_t base);
 bool platform_patching(const struct platform *p);

@@ -113,6 +113,16 @@ int platform_patch_site(struct platform *p, uint32_t file, const struct platform
     return 0;
 }
 
+uint64_t platform_patch_tail(const uint8_t bytes[8])
+{
+    uint32_t entry;
+    memcpy(&entry, bytes + 3, 4);
+    if (memcmp(bytes, "\xff\x24\x25", 3) != 0 || bytes[7] != 0x90 || entry < STUB_JUMP_TABLE ||
+        entry >= STUB_JUMP_TABLE + STUB_JUMP_TABLE_SIZE)
+        return 0;
+    return STUB_THUNKS + (uint64_t)(entry - STUB_JUMP_TABLE) / 8 * STUB_THUNK_SIZE + STUB_THUNK_TAIL + 2;
+}
+
 void platform_patch_base(struct platform_thread *pt, uint32_t file, uint64_t base)
 {
     uint64_t at = STUB_BASES + 8ull * file;
