@@ -410,3 +410,8 @@ int64_t file_read_range(struct file *f, void *buf, uint64_t size, uint64_t offse
     (void)f, (void)buf, (void)size, (void)offset;
     return -EIO;
 }
+
+void platform_mm_died(const struct platform_mm *pm)
+{
+    (void)pm;
+}
