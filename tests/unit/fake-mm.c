@@ -415,3 +415,10 @@ void platform_mm_died(const struct platform_mm *pm)
 {
     (void)pm;
 }
+
+struct session;
+__attribute__((weak)) void tty_session_leader_exit_locked(struct session *s);
+__attribute__((weak)) void tty_session_leader_exit_locked(struct session *s)
+{
+    (void)s;
+}
