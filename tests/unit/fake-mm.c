@@ -423,12 +423,6 @@ __attribute__((weak)) void tty_session_leader_exit_locked(struct session *s)
     (void)s;
 }
 
-void platform_get_regs(struct platform_thread *pt, struct guest_regs *out)
-{
-    (void)pt;
-    memset(out, 0, sizeof(*out));
-}
-
 void platform_set_regs(struct platform_thread *pt, const struct guest_regs *regs)
 {
     (void)pt;
