@@ -323,6 +323,40 @@ static int get_peer_name_option(struct socket *s, void *value, uint32_t *size)
     return 0;
 }
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+// A descriptor for the process that SO_PEERCRED names. The size is checked first: what is opened has to arrive.
+static int get_peer_pidfd(struct task *t, struct socket *s, uaddr_t optval, uaddr_t optlen, uint32_t room)
+{
+    struct scm_creds peer;
+    struct file *f;
+    uint32_t size = sizeof(peer);
+    int ret = socket_ops(s)->get_option ? socket_ops(s)->get_option(t, s, SOL_SOCKET, SO_PEERCRED, &peer, &size)
+                                        : -ENOPROTOOPT;
+    if (ret < 0)
+        return ret;
+    if (peer.pid <= 0)
+        return -ENODATA;
+    struct thread_group *g = thread_group_find((uint32_t)peer.pid);
+    if (!g)
+        return -ESRCH;
+    int fd = pidfd_prepare(t, g, 0, &f);
+    thread_group_unref(g);
+    if (fd < 0)
+        return fd;
+    size = MIN(room, sizeof(fd));
+    ret = copy_out(t, optval, &fd, size);
+    if (ret == 0)
+        ret = copy_out_value(t, optlen, &size);
+    if (ret < 0)
+        pidfd_discard(t, fd, f);
+    else
+        pidfd_publish(t, fd, f);
+    return ret;
+}
+
 int64_t sys_getsockopt(struct task *t, int fd, int level, int optname, uaddr_t optval, uaddr_t optlen)
 {
     struct socket *s;
@@ -335,6 +369,11 @@ int64_t sys_getsockopt(struct task *t, int fd, int level, int optname, uaddr_t o
         ret = -EFAULT;
     else if (room < 0)
         ret = -EINVAL;
+    if (ret == 0 && level == SOL_SOCKET && optname == SO_PEERPIDFD) {
+        ret = get_peer_pidfd(t, s, optval, optlen, (uint32_t)room);
+        file_unref(f);
+        return ret;
+    }
     uint32_t size = (uint32_t)MIN((uint32_t)room, CRED_GROUPS_MAX * 4u);
     uint8_t *value = ret == 0 ? kmalloc(MAX(size, SOCKET_OPTION_MIN)) : NULL;
     if (ret == 0 && !value)
