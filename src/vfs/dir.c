@@ -1,7 +1,7 @@
 // Reading directories: the buffer that getdents fills, and the generic directory over a complete name cache.
 //
 // Positions ("cookies") are stable while entries come and go: 0 and 1 are "." and "..", the rest are each child's own number,
-// which only grows along the list of children.
+// which only grows along the list of children. file.priv2 of a generic directory is the cookie at which this reading ends.
 #include <dirent.h>
 
 #include "abi/dirent.h"
@@ -61,13 +61,19 @@ bool dir_emit_dots(struct file *f, struct dir_emit *d)
 int generic_dir_iterate(struct file *f, struct dir_emit *d)
 {
     struct dentry *dir = f->path.dentry, *child;
+    bool from_start = d->pos == 0;
     if (!dir_emit_dots(f, d))
         return d->error;
     lock_take(&dir->lock);
+    // What is made from now on isn't shown: the reader would never come to an end behind a busy maker.
+    if (from_start || f->priv2 == 0)
+        f->priv2 = dir->next_cookie;
     list_for_each (child, &dir->children, sibling) {
         struct inode *inode = child->inode;
         if (child->cookie < d->pos || !inode)
             continue;
+        if (child->cookie >= f->priv2)
+            break;
         if (!dir_emit(d, child->name, child->name_len, inode->ino, mode_to_dtype(inode->mode),
                       child->cookie + 1))
             break;

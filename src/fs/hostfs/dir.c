@@ -133,6 +133,7 @@ static int dir_iterate(struct file *f, struct dir_emit *d)
         if (!(dentry_flags(dentry) & DENTRY_COMPLETE))
             error = hostfs_fill(f->inode, dentry);
         lock_release(&f->inode->dir_lock);
+        f->priv2 = 0; // what was evicted has new positions, beyond the end of before
     }
     return error < 0 ? error : generic_dir_iterate(f, d);
 }

@@ -5,7 +5,10 @@
 // and only single names of it are wanted. In a shared one the host may change anything: cached names and attributes are believed for
 // HOST_ATTR_VALID, absence never, and an open asks afresh.
 //
-// DEVIATION: in a shared export a change made on the host may be seen up to a second late by name, and is not told to inotify.
+// DEVIATION: bind mounts: a change made on the host may be seen up to a second late by name, and is not told to inotify.
+// DEVIATION: bind mounts: advisory locks are the sandbox's own; FIFOs and sockets of the host are only names in it.
+// DEVIATION: bind mounts: O_NOATIME doesn't keep the host from updating the time of access; trusted.* and security.* attributes but
+// security.capability, and access control lists, are not shown.
 #include "base/log.h"
 #include "base/slab.h"
 #include "fs/hostfs/hostfs.h"

@@ -232,6 +232,7 @@ static int dir_iterate(struct file *f, struct dir_emit *d)
             r = fill_directory(&fill, false);
         }
         lock_release(&f->inode->dir_lock);
+        f->priv2 = 0; // what was evicted has new positions, beyond the end of before
     }
     return r < 0 ? r : generic_dir_iterate(f, d);
 }
