@@ -15,6 +15,13 @@
 #include "kernel/kernel-start.h"
 #include "sandbox/boot-spec.h"
 
+// Of the kernel's parts that no question to the gofer reaches.
+struct session;
+__attribute__((weak)) void tty_session_leader_exit_locked(struct session *s)
+{
+    (void)s;
+}
+
 static struct boot_spec spec = {.hostname = "", .domainname = "", .export_count = 1};
 static int peer;
 
