@@ -467,6 +467,27 @@ void prepare_first_frame(struct platform_thread *pt, bool own_fp)
     }
 }
 
+// The parent's frame becomes the child's first one. It goes to the low end of the alternate stack: an interrupt that comes
+// before the child has used it takes the high end.
+void copy_first_frame(struct platform_thread *pt, struct platform_thread *parent, uint32_t frame, uint32_t fp,
+                      uint32_t fp_size)
+{
+    _Static_assert(sizeof(struct host_ucontext) <= SLOT_FX - SLOT_FRAME_FIRST, "the frame ends before the extended state");
+    struct host_ucontext *uc = (struct host_ucontext *)((char *)pt->slot + SLOT_FRAME_FIRST);
+    memcpy(uc, (char *)parent->slot + frame, sizeof(*uc));
+    uc->regs.fpstate = NULL;
+    pt->frame = SLOT_FRAME_FIRST;
+    pt->fp = pt->fp_size = 0;
+    if (fp && fp_size <= SLOT_ALTSTACK_SIZE / 2 - (SLOT_FX - SLOT_FRAME_FIRST)) {
+        memcpy((char *)pt->slot + SLOT_FX, (char *)parent->slot + fp, fp_size);
+        uc->regs.fpstate = (void *)(pt->slot_addr + SLOT_FX);
+        pt->fp = SLOT_FX;
+        pt->fp_size = fp_size;
+    }
+    pt->slot->frame = SLOT_FRAME_FIRST;
+    pt->first_frame = true;
+}
+
 // ---- Interrupts -----------------------------------------------------------------------------------------------------
 
 void platform_interrupt(struct platform_thread *pt)

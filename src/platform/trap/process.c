@@ -124,18 +124,11 @@ int platform_fork(struct platform_thread *parent, struct platform_mm **ret_mm, s
     struct platform_thread *pt;
     uint32_t frame = parent->frame, fp = parent->fp, fp_size = parent->fp_size;
     struct slot_regs regs = parent->slot->regs;
-    // What lies on the parent's alternate stack now is its frame; running commands goes on below it.
-    uint64_t frame_size = frame ? offsetof(struct slot, altstack) + SLOT_ALTSTACK_SIZE - frame : 0;
     int r = fork_from(parent, &pt);
     if (r < 0)
         return r;
     if (frame) {
-        memcpy((char *)pt->slot + frame, (char *)parent->slot + frame, frame_size);
-        pt->frame = frame;
-        pt->fp = fp;
-        pt->fp_size = fp_size;
-        pt->slot->frame = frame;
-        pt->first_frame = true;
+        copy_first_frame(pt, parent, frame, fp, fp_size);
     } else {
         pt->slot->regs = regs;
     }

@@ -153,6 +153,8 @@ int command_add(struct platform_thread *pt, uint64_t nr, const uint64_t args[6],
 // Waits for SLOT_READY of a new process or thread. False: it died, or does not behave.
 bool make_ready(struct platform_thread *pt);
 void prepare_first_frame(struct platform_thread *pt, bool own_fp);
+void copy_first_frame(struct platform_thread *pt, struct platform_thread *parent, uint32_t frame, uint32_t fp,
+                      uint32_t fp_size);
 struct host_ucontext;
 struct host_ucontext *frame_of(struct platform_thread *pt);
 
