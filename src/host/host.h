@@ -88,7 +88,9 @@ int host_fremovexattr(int fd, const char *name);
 
 // timeout NULL: none; the host leaves what is left of it.
 int host_ppoll(struct pollfd *fds, uint32_t count, struct timespec *timeout);
-int host_epoll_create(void); // before the filter: not on the list
+// Before the filter: these are not on the list.
+int host_epoll_create(void);
+int host_socket_timeout(int fd, int milliseconds); // of blocking sends and receives, which then answer -EAGAIN
 int host_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 int host_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms); // -1: none
 int64_t host_sendmsg(int fd, const struct msghdr *msg, int flags);

@@ -23,6 +23,8 @@
 #include "kernel/wait.h"
 #include "sandbox/boot-spec.h"
 
+enum { KILL_LATENCY_MS = 500 };
+
 int gofer_client_init(struct kernel *k)
 {
     struct gofer_client *c = kmalloc(sizeof(*c));
@@ -35,6 +37,8 @@ int gofer_client_init(struct kernel *k)
     list_init(&c->calls);
     list_init(&c->lru);
     c->fd_max = (uint32_t)host_fd_limit() / 2;
+    // So that whoever waits in the host notices that it has been killed. It is no error where it can't be had.
+    (void)host_socket_timeout(c->fd, KILL_LATENCY_MS);
     k->gofer = c;
     return 0;
 }
@@ -240,6 +244,8 @@ struct gofer_message *gofer_call_next(struct gofer_client *c, struct gofer_call 
                 *error = ret;
                 return NULL;
             }
+            if (ret == -EAGAIN) // the time-out
+                ret = -EINTR;
             if (ret < 0 && ret != -EINTR)
                 fail_all(c, ret == -EPROTO ? "sent a malformed message" : "has ended");
             if (ret == -EINTR && call->task && signal_fatal_pending(call->task)) {
@@ -259,10 +265,13 @@ static int send_request(struct gofer_client *c, const void *message, uint64_t si
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct task *t = current_task();
     int64_t ret;
-    do
+    do {
         ret = host_sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-    while (ret == -EINTR);
+        if (ret == -EAGAIN && t && signal_fatal_pending(t))
+            return -EINTR;
+    } while (ret == -EINTR || ret == -EAGAIN);
     if (ret >= 0)
         return 0;
     fail_all(c, "has ended");
