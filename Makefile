@@ -6,7 +6,7 @@ DESTDIR ?=
 # What `make run` runs: arguments of build/caisson.
 ARGS ?= do -- /bin/sh -c 'uname -a; id; echo hello from inside'
 
-.PHONY: build run test check lint format install clean bench bench-full deps help
+.PHONY: build run test lint format compat install clean bench bench-full deps help
 
 build:
 	@scripts/build.sh $(BUILD)
@@ -24,6 +24,10 @@ lint:
 
 format:
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+# docs/compatibility.md follows from the table of system calls and the DEVIATION comments.
+compat:
+	@scripts/gen-syscalls.py src/sys/syscalls.tbl compat docs/compatibility.md
 
 # Installs PREFIX/bin/caisson and PREFIX/libexec/caisson/caisson-sandbox.
 install: build
@@ -46,4 +50,4 @@ clean:
 	rm -rf $(BUILD) build-debug build-tsan build-asan-gcc build-asan-clang build-fuzz
 
 help:
-	@echo 'make build | run [ARGS=…] | test | lint | format | install [PREFIX=… DESTDIR=…] | bench | bench-full | clean'
+	@echo 'make build | run [ARGS=…] | test | lint | format | compat | install [PREFIX=… DESTDIR=…] | bench | bench-full | clean'

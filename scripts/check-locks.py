@@ -21,6 +21,7 @@ ENUM = re.compile(r"enum lock_rank \{(.*?)\};", re.S)
 ROW = re.compile(r"^\|\s*`(LOCK_RANK_[A-Z0-9_]+)`\s*\|")
 FIELD = re.compile(r"^\s*(?:static\s+)?struct lock\s+(\w+)\s*(\[[^\]]*\])?\s*(=.*)?;\s*(?://\s*(.*))?$")
 INIT = re.compile(r"\block_init\(\s*&?([^,;]*?)\s*,\s*([A-Za-z_0-9]+)\s*\)", re.S)
+DESIGNATED = re.compile(r"\.(\w+)\s*=\s*LOCK_INITIALIZER\((\w+)\)")
 NAME = re.compile(r"\bLOCK_RANK_[A-Z0-9_]+")
 
 
@@ -78,6 +79,7 @@ def check_fields(tree, ranks, problems):
             if m.group(2).startswith("LOCK_RANK_") and m.group(2) not in ranks:
                 problems.append(f"{path}:{number}: {m.group(2)} is not in enum lock_rank")
             inits.add((last_name(m.group(1)), m.group(2)))
+        inits.update(DESIGNATED.findall(text))
         for number, line in enumerate(text.splitlines(), 1):
             m = FIELD.match(line)
             if not m:
@@ -123,6 +125,7 @@ def self_test():
         ("a field that is not initialised", enum, doc, header, "int x;\n", 1),
         ("a field that is initialised with another rank", enum, doc, header, code.replace("_A", "_B"), 1),
         ("an initialised variable", enum, doc, header, code + "static struct lock g = LOCK_INITIALIZER(LOCK_RANK_B);\n", 0),
+        ("a designated initialiser", enum, doc, header, "static struct s g = {.lock = LOCK_INITIALIZER(LOCK_RANK_A)};\n", 0),
         ("a call with an unknown rank", enum, doc, header, code + "void g(void) { lock_init(&x, LOCK_RANK_Z); }\n", 1),
         ("an array of locks", enum, doc, "    struct lock b[4]; // LOCK_RANK_B\n", "lock_init(&s->b[i], LOCK_RANK_B);\n", 0),
     ]

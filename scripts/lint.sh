@@ -10,6 +10,7 @@ status=0
 say() { printf '%s\n' "$*" >&2; }
 
 scripts/self-tests.sh || status=1
+scripts/check-syscalls.py --page || status=1
 
 if command -v shellcheck >/dev/null; then
     git ls-files '*.sh' .ci/run | xargs shellcheck -S warning -e SC1010 || status=1

@@ -39,7 +39,7 @@ struct kernel_thread {
 
 // Host threads are no part of a checkpoint: the pool is the process's, not the sandbox's.
 static struct {
-    struct lock lock;
+    struct lock lock;            // LOCK_RANK_HOST_FD: the pool
     struct kernel_thread *idle;  // GUARDED_BY(lock): wait for work
     struct kernel_thread *ended; // GUARDED_BY(lock): have ended or are about to; their areas can be used again
     uint32_t idle_count;         // GUARDED_BY(lock)

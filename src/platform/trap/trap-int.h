@@ -112,7 +112,7 @@ struct platform {
     struct platform_config config;
     struct trap_zygote zygote_info;
     struct slot *slots; // mapping of the slot file
-    struct lock lock;
+    struct lock lock; // LOCK_RANK_PLATFORM: the fields below
     struct list mms;
     struct platform_thread *tids[TID_HASH_SIZE];
     struct list forks;
