@@ -20,7 +20,8 @@ struct tms_wire {
 };
 struct rusage_wire {
     struct timeval_wire utime, stime;
-    int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv, nsignals, nvcsw, nivcsw;
+    int64_t maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv,
+        nsignals, nvcsw, nivcsw;
 };
 _Static_assert(sizeof(struct rusage_wire) == 144, "struct rusage is 144 bytes");
 

@@ -1,4 +1,5 @@
-// What uname(2), /proc/version and /proc/sys/kernel say. A current long-term Linux: programs look for features by it.
+// What uname(2), /proc/version and /proc/sys/kernel say. A current long-term Linux: programs look
+// for features by it.
 #pragma once
 
 #define UTS_SYSNAME "Linux"

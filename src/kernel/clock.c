@@ -1,8 +1,8 @@
-// Clocks: what a guest's clock ids mean. Fixed clocks are the host's own, read through the vDSO (no host call); CPU clocks
-// are made from the accounts of guest tasks (cpu-timer.c).
+// Clocks: what a guest's clock ids mean. Fixed clocks are the host's own, read through the vDSO (no
+// host call); CPU clocks are made from the accounts of guest tasks (cpu-timer.c).
 //
-// DEVIATION: CLOCK_BOOTTIME counts from the host's boot, not the sandbox's; CLOCK_TAI is CLOCK_REALTIME plus what the host
-// says.
+// DEVIATION: CLOCK_BOOTTIME counts from the host's boot, not the sandbox's; CLOCK_TAI is
+// CLOCK_REALTIME plus what the host says.
 
 #include <time.h>
 
@@ -52,7 +52,9 @@ int clock_read(int id, nsec_t *out)
     if (!clock_is_fixed(id))
         return -EINVAL;
     struct timespec ts;
-    int host = id == CLOCK_REALTIME_ALARM ? CLOCK_REALTIME : id == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME : id;
+    int host = id == CLOCK_REALTIME_ALARM   ? CLOCK_REALTIME
+               : id == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME
+                                            : id;
     if (clock_gettime(host, &ts) != 0)
         return -EINVAL;
     *out = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;

@@ -1,12 +1,14 @@
 // Birth of a task: clone(2), clone3(2), fork(2), vfork(2).
 //
-// Order: flags are checked, limits charged, the object built with everything it copies or shares, its number reserved, the
-// platform's thread or address space made, ids written to guest memory, and last of all it becomes visible and gets its
-// kernel thread. A failure undoes in reverse.
+// Order: flags are checked, limits charged, the object built with everything it copies or shares,
+// its number reserved, the platform's thread or address space made, ids written to guest memory,
+// and last of all it becomes visible and gets its kernel thread. A failure undoes in reverse.
 //
-// Locking: tasks_lock and sig_lock only to become visible. mm.lock is taken by mm_fork() alone, with nothing else held.
+// Locking: tasks_lock and sig_lock only to become visible. mm.lock is taken by mm_fork() alone,
+// with nothing else held.
 //
-// DEVIATION: the CLONE_NEW* flags are refused as by a kernel that was built without namespaces (EINVAL).
+// DEVIATION: the CLONE_NEW* flags are refused as by a kernel that was built without namespaces
+// (EINVAL).
 
 #include <linux/sched.h>
 #include <stdatomic.h>
@@ -20,9 +22,9 @@
 #include "mm/mm.h"
 #include "platform/platform.h"
 
-#define CLONE_NAMESPACES                                                                                               \
-    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |       \
-     CLONE_NEWTIME)
+#define CLONE_NAMESPACES                                                                          \
+    (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+     CLONE_NEWNET | CLONE_NEWTIME)
 
 // Linux: copy_process(), kernel_clone().
 static int check_flags(struct task *t, const struct clone_request *r)
@@ -72,7 +74,8 @@ static void copy_fields(struct task *child, struct task *t, const struct clone_r
         child->sched_priority = 0;
         child->nice = MAX(t->nice, 0);
     }
-    // The alternate stack goes with the address space, except to the child of vfork, which runs on its parent's.
+    // The alternate stack goes with the address space, except to the child of vfork, which runs on
+    // its parent's.
     if (!(r->flags & CLONE_VM) || (r->flags & CLONE_VFORK)) {
         child->altstack_sp = t->altstack_sp;
         child->altstack_size = t->altstack_size;
@@ -116,7 +119,8 @@ static struct thread_group *new_group(struct task *t, const struct clone_request
     return g;
 }
 
-// The child's registers: the parent's at the call, zero as the result, its own stack and thread pointer if asked for.
+// The child's registers: the parent's at the call, zero as the result, its own stack and thread
+// pointer if asked for.
 static void set_child_regs(struct guest_regs *regs, const struct clone_request *r)
 {
     regs->rax = 0;
@@ -137,7 +141,8 @@ static int make_platform_thread(struct task *t, struct task *child, const struct
         platform_get_regs(t->pt, &regs);
         set_child_regs(&regs, r);
         platform_window_flush(t->pt);
-        ret = platform_thread_create(t->pt, &regs, r->flags & CLONE_CHILD_CLEARTID ? r->child_tid.a : 0, &pt);
+        ret = platform_thread_create(t->pt, &regs,
+                                     r->flags & CLONE_CHILD_CLEARTID ? r->child_tid.a : 0, &pt);
         if (ret < 0)
             return ret;
         mm = mm_get(t->mm);
@@ -158,8 +163,8 @@ static int make_platform_thread(struct task *t, struct task *child, const struct
     return 0;
 }
 
-// Ids into guest memory. As on Linux, a bad address is the guest's own trouble, except for the pidfd, which nobody could
-// close.
+// Ids into guest memory. As on Linux, a bad address is the guest's own trouble, except for the
+// pidfd, which nobody could close.
 static void write_ids(struct task *t, struct task *child, const struct clone_request *r)
 {
     uint32_t tid = child->tid;
@@ -193,7 +198,8 @@ static void link_group_locked(struct task *t, struct task *child, const struct c
     thread_group_set_pgrp_locked(g, old->pgrp);
 }
 
-// The last step that can fail: a signal that would end or stop the parent has to be seen before or by the child, too.
+// The last step that can fail: a signal that would end or stop the parent has to be seen before or
+// by the child, too.
 static int make_visible(struct task *t, struct task *child, const struct clone_request *r)
 {
     struct kernel *k = t->kernel;

@@ -1,9 +1,9 @@
-// CPU time: clocks of tasks and groups, and what expires on them (RLIMIT_CPU, ITIMER_VIRTUAL, ITIMER_PROF, POSIX timers
-// on CPU clocks).
+// CPU time: clocks of tasks and groups, and what expires on them (RLIMIT_CPU, ITIMER_VIRTUAL,
+// ITIMER_PROF, POSIX timers on CPU clocks).
 //
-// Guest code runs without telling anybody, so expiries are found by polling: a timer of the group fires when the earliest
-// could be reached at the soonest, with all its threads running, and at most every MIN_POLL. Nothing polls while nothing
-// is set.
+// Guest code runs without telling anybody, so expiries are found by polling: a timer of the group
+// fires when the earliest could be reached at the soonest, with all its threads running, and at
+// most every MIN_POLL. Nothing polls while nothing is set.
 //
 // Locking: sig_lock guards the settings; CPU times are read under tasks_lock, before it.
 
@@ -56,7 +56,8 @@ int cpu_clock_read(int id, nsec_t *out)
         task_unref(t);
         return ret;
     }
-    struct thread_group *g = pid == 0 ? thread_group_ref(self->group) : thread_group_find((uint32_t)pid);
+    struct thread_group *g =
+        pid == 0 ? thread_group_ref(self->group) : thread_group_find((uint32_t)pid);
     if (g) {
         *out = group_cpu_time(g, which);
         ret = 0;
@@ -122,7 +123,8 @@ static void check_and_arm(struct thread_group *g)
     left = MIN(left, posix_timers_check_cpu(g));
     if (left == NSEC_MAX)
         return;
-    uint32_t threads = MIN(MAX(__atomic_load_n(&g->live_count, __ATOMIC_RELAXED), 1u), the_kernel()->cpu_count + 1);
+    uint32_t threads = MIN(MAX(__atomic_load_n(&g->live_count, __ATOMIC_RELAXED), 1u),
+                           the_kernel()->cpu_count + 1);
     nsec_t wait = MAX(left / (nsec_t)threads, MIN_POLL);
     nsec_t at;
     if (__builtin_add_overflow(clock_monotonic(), wait, &at))

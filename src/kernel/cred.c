@@ -1,5 +1,5 @@
-// Credentials: made, copied, counted, asked. Immutable once a task has published them; the rules of who may change what are
-// in sys/cred.c.
+// Credentials: made, copied, counted, asked. Immutable once a task has published them; the rules of
+// who may change what are in sys/cred.c.
 
 #include "kernel/cred.h"
 

@@ -1,13 +1,14 @@
 // Death of a task: exit(2), exit_group(2), fatal signals, and what exec does to the other threads.
 //
-// Order (docs/processes.md): the thread is marked as exiting, so that no signal is given to it; if it was the last, the
-// group's timers go; robust futexes are marked and the address space is left (clear-child-TID is the host's work then,
-// once the guest thread is gone); files and semaphores; then, under tasks_lock, children are handed on, the parent is told
-// and the task becomes a zombie, or goes at once. A group is dead when its last thread has come that far; its leader stays
-// as the zombie until the parent has waited for it.
+// Order (docs/processes.md): the thread is marked as exiting, so that no signal is given to it; if
+// it was the last, the group's timers go; robust futexes are marked and the address space is left
+// (clear-child-TID is the host's work then, once the guest thread is gone); files and semaphores;
+// then, under tasks_lock, children are handed on, the parent is told and the task becomes a zombie,
+// or goes at once. A group is dead when its last thread has come that far; its leader stays as the
+// zombie until the parent has waited for it.
 //
-// DEVIATION: an orphan that init has adopted is reaped by the kernel when init neither handles nor blocks SIGCHLD and did not
-// ask for orphans (PR_SET_CHILD_SUBREAPER).
+// DEVIATION: an orphan that init has adopted is reaped by the kernel when init neither handles nor
+// blocks SIGCHLD and did not ask for orphans (PR_SET_CHILD_SUBREAPER).
 //
 // Locking: tasks_lock, then sig_lock.
 
@@ -23,7 +24,7 @@
 #include "mm/mm.h"
 #include "platform/platform.h"
 
-#define MEASURE_RSS_AFTER 20000000ll // 20 ms
+#define MEASURE_RSS_AFTER   20000000ll // 20 ms
 #define ESTIMATED_RSS_PAGES 1024ul
 
 // ---- The address space ----
@@ -57,8 +58,8 @@ void task_measure_memory(struct task *t)
     t->seen_resident = resident;
 }
 
-// Asking the stub costs a hand-off and a walk of its page tables, so that the short-lived are estimated by what they could
-// have touched.
+// Asking the stub costs a hand-off and a walk of its page tables, so that the short-lived are
+// estimated by what they could have touched.
 static void measure_at_end(struct task *t, struct mm *mm)
 {
     if (t != current_task())
@@ -72,8 +73,9 @@ static void measure_at_end(struct task *t, struct mm *mm)
     t->usage.minor_faults += pages;
 }
 
-// The address that the host clears once the guest thread is gone: what a join waits for. Who waits for a process in this
-// address space (vfork, CLONE_VM) looks as soon as wait(2) has returned, so that its word is cleared here.
+// The address that the host clears once the guest thread is gone: what a join waits for. Who waits
+// for a process in this address space (vfork, CLONE_VM) looks as soon as wait(2) has returned, so
+// that its word is cleared here.
 static uint64_t tid_to_clear(struct task *t, struct mm *mm)
 {
     uint32_t zero = 0;
@@ -99,7 +101,8 @@ void task_release_mm(struct task *t)
         t->mm = NULL;
         t->pt = NULL;
         lock_release(&t->lock);
-        // Whoever leaves last must not end its platform thread: that is the address space's end, by mm_put().
+        // Whoever leaves last must not end its platform thread: that is the address space's end, by
+        // mm_put().
         if (atomic_fetch_sub(&mm->task_count, 1) > 1)
             platform_thread_exit(pt, clear_tid);
         mm_put(mm);
@@ -121,8 +124,7 @@ void thread_group_exit_locked(struct thread_group *g, int wait_status)
     }
     g->stop_signal = 0;
     struct task *t;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         if (t->exiting)
             continue;
         atomic_fetch_and(&t->pending_work, ~(uint32_t)TASK_WORK_STOP);
@@ -142,8 +144,7 @@ void thread_group_exit(struct thread_group *g, int wait_status)
 static struct task *live_thread_locked(struct thread_group *g)
 {
     struct task *t;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         if (!t->exiting && atomic_load(&t->state) < TASK_ZOMBIE)
             return t;
     }
@@ -173,8 +174,7 @@ static void kill_orphaned_pgrp_locked(struct process_group *pg, struct thread_gr
     bool stopped = false;
     if (!process_group_is_orphaned_locked(pg, ignored))
         return;
-    list_for_each(g, &pg->members, pgrp_node)
-    {
+    list_for_each (g, &pg->members, pgrp_node) {
         if (__atomic_load_n(&g->stop_signal, __ATOMIC_RELAXED) && !g->dead)
             stopped = true;
     }
@@ -187,28 +187,30 @@ static void kill_orphaned_pgrp_locked(struct process_group *pg, struct thread_gr
 static void send_pdeath_locked(struct thread_group *child)
 {
     struct task *t;
-    list_for_each(t, &child->threads, group_node)
-    {
+    list_for_each (t, &child->threads, group_node) {
         int sig = __atomic_load_n(&t->pdeath_signal, __ATOMIC_RELAXED);
         if (sig && !child->dead)
             (void)signal_send_group(child, sig, NULL);
     }
 }
 
-// Init has taken over g as an orphan and does not ask to be told of its end: it neither handles nor blocks SIGCHLD. Such
-// zombies would stay for ever, since most programs that are init here don't know that they are.
+// Init has taken over g as an orphan and does not ask to be told of its end: it neither handles nor
+// blocks SIGCHLD. Such zombies would stay for ever, since most programs that are init here don't
+// know that they are.
 static bool init_does_not_care_locked(struct thread_group *g)
 {
     struct thread_group *init = the_kernel()->init->group;
     if (!g->adopted || g->parent != init)
         return false;
     lock_take(&init->sig_lock);
-    bool cares = sighand_get(init->sighand, SIGCHLD).handler != 0 || (init->leader->blocked & SIG_BIT(SIGCHLD));
+    bool cares = sighand_get(init->sighand, SIGCHLD).handler != 0 ||
+                 (init->leader->blocked & SIG_BIT(SIGCHLD));
     lock_release(&init->sig_lock);
     return !cares;
 }
 
-static void reparent_locked(struct thread_group *child, struct thread_group *reaper, struct task *thread)
+static void reparent_locked(struct thread_group *child, struct thread_group *reaper,
+                            struct task *thread)
 {
     struct thread_group *old = child->parent;
     child->parent_task = thread;
@@ -222,14 +224,16 @@ static void reparent_locked(struct thread_group *child, struct thread_group *rea
     child->adopted = reaper == the_kernel()->init->group && !reaper->child_subreaper;
     if (child->dead) {
         bool gone = signal_parent_ignores_child_locked(child) || init_does_not_care_locked(child);
-        signal_notify_parent_locked(child, child->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED, child->wait_status);
+        signal_notify_parent_locked(child, child->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED,
+                                    child->wait_status);
         if (gone) {
             thread_group_release_locked(child);
             return;
         }
     }
     // Its process group may have lost the last parent outside of it.
-    if (child->pgrp && old->pgrp != child->pgrp && old->pgrp && old->pgrp->session == child->pgrp->session)
+    if (child->pgrp && old->pgrp != child->pgrp && old->pgrp &&
+        old->pgrp->session == child->pgrp->session)
         kill_orphaned_pgrp_locked(child->pgrp, NULL);
 }
 
@@ -240,8 +244,7 @@ static void hand_on_children_locked(struct task *t, bool group_ends)
     struct thread_group *reaper = g;
     if (!thread)
         reaper = find_reaper_locked(g, &thread);
-    list_for_each_safe(child, next, &g->children, sibling)
-    {
+    list_for_each_safe (child, next, &g->children, sibling) {
         if (group_ends || child->parent_task == t)
             reparent_locked(child, reaper, thread);
     }
@@ -320,7 +323,8 @@ static void group_dead_locked(struct thread_group *g)
     wake_up_all(&g->pidfd_wait, 0);
     if (g->parent) {
         bool gone = signal_parent_ignores_child_locked(g) || init_does_not_care_locked(g);
-        signal_notify_parent_locked(g, g->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED, g->wait_status);
+        signal_notify_parent_locked(g, g->wait_status & 0x7f ? CLD_KILLED : CLD_EXITED,
+                                    g->wait_status);
         if (gone)
             thread_group_release_locked(g);
     }
@@ -358,10 +362,12 @@ void task_exit(struct task *t, int wait_status)
         itimers_exit(g);
         posix_timers_exit(g);
         if (t->kernel->init->group == g)
-            kernel_shutdown(g->group_exiting ? g->group_exit_code : g->leader == t ? wait_status : g->leader->exit_code);
+            kernel_shutdown(g->group_exiting ? g->group_exit_code
+                            : g->leader == t ? wait_status
+                                             : g->leader->exit_code);
     }
-    // A join waits for the guest thread's end: by then its number must be gone. So a thread leaves the tables first, while
-    // the end of a process is told when its memory has been given back.
+    // A join waits for the guest thread's end: by then its number must be gone. So a thread leaves
+    // the tables first, while the end of a process is told when its memory has been given back.
     bool joinable = !last && t != g->leader;
     if (joinable) {
         robust_list_exit(t);
@@ -381,7 +387,8 @@ void task_exit(struct task *t, int wait_status)
 
 // ---- exec by one of several threads ----
 
-// Ends every other thread and takes the leader's id, so that the process keeps its number. Linux: de_thread().
+// Ends every other thread and takes the leader's id, so that the process keeps its number. Linux:
+// de_thread().
 int task_exec_take_over(struct task *t)
 {
     struct kernel *k = t->kernel;
@@ -393,8 +400,7 @@ int task_exec_take_over(struct task *t)
         return -EINTR;
     }
     g->exec_task = t;
-    list_for_each(other, &g->threads, group_node)
-    {
+    list_for_each (other, &g->threads, group_node) {
         if (other != t && !other->exiting)
             task_kick(other, TASK_WORK_KILL);
     }

@@ -1,15 +1,18 @@
-// Futexes with priority inheritance: FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI. The host's own would
-// compare the words with host thread ids, which the guest does not know; so the kernel keeps the queues.
+// Futexes with priority inheritance: FUTEX_LOCK_PI, FUTEX_LOCK_PI2, FUTEX_TRYLOCK_PI,
+// FUTEX_UNLOCK_PI. The host's own would compare the words with host thread ids, which the guest
+// does not know; so the kernel keeps the queues.
 //
-// The word is the guest's: thread id of the owner, FUTEX_WAITERS, FUTEX_OWNER_DIED. A thread takes a free word and gives back
-// one without FUTEX_WAITERS by itself. The kernel can't change the word atomically from its own process, so it makes the
-// word its own first: the stub sets FUTEX_WAITERS (one atomic operation of the host's, platform_futex_mark()). From then on
-// nobody but the kernel changes it, under the bucket's lock. A waiter that finds the bit gone again marks the word anew.
+// The word is the guest's: thread id of the owner, FUTEX_WAITERS, FUTEX_OWNER_DIED. A thread takes
+// a free word and gives back one without FUTEX_WAITERS by itself. The kernel can't change the word
+// atomically from its own process, so it makes the word its own first: the stub sets FUTEX_WAITERS
+// (one atomic operation of the host's, platform_futex_mark()). From then on nobody but the kernel
+// changes it, under the bucket's lock. A waiter that finds the bit gone again marks the word anew.
 //
-// DEVIATION: the owner's priority is not raised; waiters are served in order of arrival. FUTEX_WAIT_REQUEUE_PI and
-// FUTEX_CMP_REQUEUE_PI are refused (ENOSYS).
+// DEVIATION: the owner's priority is not raised; waiters are served in order of arrival.
+// FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI are refused (ENOSYS).
 //
-// Locking: bucket.lock (LOCK_RANK_PI_FUTEX, may sleep: it is held over copies of the word, which wait for no stub).
+// Locking: bucket.lock (LOCK_RANK_PI_FUTEX, may sleep: it is held over copies of the word, which
+// wait for no stub).
 
 #include "kernel/futex.h"
 
@@ -36,9 +39,9 @@ struct pi_waiter {
     struct futex_key key;
     struct task *task;
     uint64_t addr;
-    uint32_t owner;   // thread id in the word when it began to wait, or was last changed
-    bool granted;     // the word is ours; GUARDED_BY(bucket lock)
-    bool orphaned;    // the owner died and the word could not be written
+    uint32_t owner; // thread id in the word when it began to wait, or was last changed
+    bool granted;   // the word is ours; GUARDED_BY(bucket lock)
+    bool orphaned;  // the owner died and the word could not be written
 };
 
 struct pi_bucket {
@@ -97,7 +100,8 @@ static int make_key(struct task *t, uint64_t addr, bool shared, struct futex_key
         uint32_t dev;
         uint64_t ino;
         file_map_describe(v->file, &dev, &ino, &path);
-        *key = (struct futex_key){.object = dev, .inode = ino, .offset = v->offset + (addr - v->start)};
+        *key = (struct futex_key){
+            .object = dev, .inode = ino, .offset = v->offset + (addr - v->start)};
     }
     lock_release(&mm->lock);
     return v ? 0 : -EFAULT;
@@ -116,8 +120,7 @@ static struct pi_bucket *bucket_of(struct kernel *k, const struct futex_key *key
 static struct pi_waiter *first_waiter_locked(struct pi_bucket *b, const struct futex_key *key)
 {
     struct pi_waiter *w;
-    list_for_each(w, &b->waiters, node)
-    {
+    list_for_each (w, &b->waiters, node) {
         if (key_equal(&w->key, key))
             return w;
     }
@@ -138,9 +141,10 @@ static bool write_word(struct mm *mm, uint64_t addr, uint32_t word)
 
 enum attempt { ATTEMPT_TAKEN, ATTEMPT_OWNED, ATTEMPT_UNMARKED };
 
-// Looks at the word once. A negative errno, or what came of it; with ATTEMPT_OWNED *owner has a reference.
-static int attempt_locked(struct task *t, struct pi_bucket *b, const struct futex_key *key, uint64_t addr,
-                          struct task **owner)
+// Looks at the word once. A negative errno, or what came of it; with ATTEMPT_OWNED *owner has a
+// reference.
+static int attempt_locked(struct task *t, struct pi_bucket *b, const struct futex_key *key,
+                          uint64_t addr, struct task **owner)
 {
     uint32_t word;
     if (!read_word(t->mm, addr, &word))
@@ -151,7 +155,8 @@ static int attempt_locked(struct task *t, struct pi_bucket *b, const struct fute
     if (!(word & FUTEX_WAITS))
         return ATTEMPT_UNMARKED;
     if (tid == 0) {
-        uint32_t mine = t->tid | (word & FUTEX_DIED) | (first_waiter_locked(b, key) ? FUTEX_WAITS : 0);
+        uint32_t mine =
+            t->tid | (word & FUTEX_DIED) | (first_waiter_locked(b, key) ? FUTEX_WAITS : 0);
         return write_word(t->mm, addr, mine) ? ATTEMPT_TAKEN : -EFAULT;
     }
     *owner = task_find(tid);
@@ -220,7 +225,8 @@ int64_t pi_futex_lock(struct task *t, const struct pi_request *r)
 // ---- Giving ----
 
 // The word goes to the first waiter, or becomes free. `died`: FUTEX_DIED when the owner did.
-static bool hand_over_locked(struct pi_bucket *b, const struct futex_key *key, struct mm *mm, uint64_t addr, uint32_t died)
+static bool hand_over_locked(struct pi_bucket *b, const struct futex_key *key, struct mm *mm,
+                             uint64_t addr, uint32_t died)
 {
     struct pi_waiter *w = first_waiter_locked(b, key), *it;
     if (!w)
@@ -232,8 +238,7 @@ static bool hand_over_locked(struct pi_bucket *b, const struct futex_key *key, s
         list_push_front(&b->waiters, &w->node);
         return false;
     }
-    list_for_each(it, &b->waiters, node)
-    {
+    list_for_each (it, &b->waiters, node) {
         if (key_equal(&it->key, key))
             it->owner = tid;
     }
@@ -268,8 +273,7 @@ int64_t pi_futex_unlock(struct task *t, uint64_t addr, bool shared)
 static struct pi_waiter *waiter_for_locked(struct pi_bucket *b, uint32_t owner)
 {
     struct pi_waiter *w;
-    list_for_each(w, &b->waiters, node)
-    {
+    list_for_each (w, &b->waiters, node) {
         if (w->owner == owner && !w->granted && !w->orphaned)
             return w;
     }
@@ -286,7 +290,8 @@ void pi_futex_owner_gone(struct kernel *k, uint32_t owner)
         while ((w = waiter_for_locked(b, owner)) != NULL) {
             uint32_t word = 0;
             bool ok = read_word(w->task->mm, w->addr, &word);
-            // The robust list may have been walked already: then the word has no owner, and says so.
+            // The robust list may have been walked already: then the word has no owner, and says
+            // so.
             if (!ok || ((word & FUTEX_TID) != owner && (word & FUTEX_TID) != 0) ||
                 !hand_over_locked(b, &w->key, w->task->mm, w->addr, FUTEX_DIED)) {
                 w->orphaned = true;

@@ -1,10 +1,11 @@
-// Robust futexes: at a thread's end (and exec) the words that its robust list names are marked as FUTEX_OWNER_DIED, and who
-// waits for them is woken. The list is the guest's: its length is bounded, every address may be bad, and nothing of it is
-// trusted beyond "these words of this address space".
+// Robust futexes: at a thread's end (and exec) the words that its robust list names are marked as
+// FUTEX_OWNER_DIED, and who waits for them is woken. The list is the guest's: its length is
+// bounded, every address may be bad, and nothing of it is trusted beyond "these words of this
+// address space".
 //
-// The kernel can't compare and swap in guest memory. The word is marked with FUTEX_WAITERS first (platform_futex_mark()),
-// after which no other thread changes it: contenders wait. Then it is written, and everybody who may have come in between
-// is woken to look again.
+// The kernel can't compare and swap in guest memory. The word is marked with FUTEX_WAITERS first
+// (platform_futex_mark()), after which no other thread changes it: contenders wait. Then it is
+// written, and everybody who may have come in between is woken to look again.
 //
 // Runs in the thread's own kernel thread, while its guest thread is still there.
 
@@ -18,14 +19,15 @@
 #include "platform/platform.h"
 
 #define ROBUST_LIST_LIMIT 2048
-#define ROBUST_PI 1ull
+#define ROBUST_PI         1ull
 
 struct robust_list_head {
     uint64_t next;
     int64_t futex_offset;
     uint64_t pending;
 };
-_Static_assert(sizeof(struct robust_list_head) == ROBUST_LIST_HEAD_SIZE, "struct robust_list_head is 24 bytes");
+_Static_assert(sizeof(struct robust_list_head) == ROBUST_LIST_HEAD_SIZE,
+               "struct robust_list_head is 24 bytes");
 
 static bool read_memory(struct task *t, uint64_t addr, void *out, uint64_t size)
 {
@@ -72,5 +74,6 @@ void robust_list_exit(struct task *t)
         entry = next;
     }
     if (head.pending)
-        owner_died(t, (head.pending & ~ROBUST_PI) + (uint64_t)head.futex_offset, head.pending & ROBUST_PI, true);
+        owner_died(t, (head.pending & ~ROBUST_PI) + (uint64_t)head.futex_offset,
+                   head.pending & ROBUST_PI, true);
 }

@@ -1,5 +1,5 @@
-// Futexes that the kernel has a hand in: those with priority inheritance, and robust lists. Plain waits and wakes never leave
-// the stub. See futex-pi.c and futex-robust.c.
+// Futexes that the kernel has a hand in: those with priority inheritance, and robust lists. Plain
+// waits and wakes never leave the stub. See futex-pi.c and futex-robust.c.
 #pragma once
 
 #include "kernel/task.h"
@@ -13,9 +13,10 @@ struct pi_request {
 int64_t pi_futex_lock(struct task *t, const struct pi_request *r);
 int64_t pi_futex_unlock(struct task *t, uint64_t addr, bool shared);
 int pi_futex_init(struct kernel *k);
-void pi_futex_owner_gone(struct kernel *k, uint32_t owner); // what thread `owner` held goes to the waiters
+void pi_futex_owner_gone(struct kernel *k,
+                         uint32_t owner); // what thread `owner` held goes to the waiters
 
-#define FUTEX_TID 0x3fffffffu
-#define FUTEX_DIED 0x40000000u
-#define FUTEX_WAITS 0x80000000u
+#define FUTEX_TID             0x3fffffffu
+#define FUTEX_DIED            0x40000000u
+#define FUTEX_WAITS           0x80000000u
 #define ROBUST_LIST_HEAD_SIZE 24

@@ -1,7 +1,8 @@
-// Interval timers: setitimer(2), getitimer(2), alarm(2). ITIMER_REAL is a kernel timer; ITIMER_VIRTUAL and ITIMER_PROF are
-// expiries on the group's CPU clocks, which cpu-timer.c polls.
+// Interval timers: setitimer(2), getitimer(2), alarm(2). ITIMER_REAL is a kernel timer;
+// ITIMER_VIRTUAL and ITIMER_PROF are expiries on the group's CPU clocks, which cpu-timer.c polls.
 //
-// Locking: sig_lock guards the settings. The timer's function takes it too, so the timer is cancelled without.
+// Locking: sig_lock guards the settings. The timer's function takes it too, so the timer is
+// cancelled without.
 
 #include "kernel/itimer.h"
 
@@ -33,10 +34,12 @@ static void get_real_locked(struct thread_group *g, struct itimer_setting *out)
     out->interval = g->itimer_real_interval;
     out->value = 0;
     if (g->itimer_real.queued)
-        out->value = MAX(g->itimer_real.expiry - clock_monotonic(), 1000); // one that is about to fire isn't 0
+        out->value = MAX(g->itimer_real.expiry - clock_monotonic(),
+                         1000); // one that is about to fire isn't 0
 }
 
-static void set_real(struct thread_group *g, const struct itimer_setting *set, struct itimer_setting *old)
+static void set_real(struct thread_group *g, const struct itimer_setting *set,
+                     struct itimer_setting *old)
 {
     lock_take(&g->sig_lock);
     if (old)
@@ -54,7 +57,8 @@ static void set_real(struct thread_group *g, const struct itimer_setting *set, s
     lock_release(&g->sig_lock);
 }
 
-static void set_cpu(struct thread_group *g, int which, const struct itimer_setting *set, struct itimer_setting *old)
+static void set_cpu(struct thread_group *g, int which, const struct itimer_setting *set,
+                    struct itimer_setting *old)
 {
     int i = which == ITIMER_VIRTUAL ? 0 : 1;
     nsec_t now = group_cpu_time(g, i == 0 ? CPU_CLOCK_VIRT : CPU_CLOCK_SCHED);
@@ -74,7 +78,8 @@ static void set_cpu(struct thread_group *g, int which, const struct itimer_setti
         cpu_timer_update(g);
 }
 
-void itimer_exchange(struct thread_group *g, int which, const struct itimer_setting *set, struct itimer_setting *old)
+void itimer_exchange(struct thread_group *g, int which, const struct itimer_setting *set,
+                     struct itimer_setting *old)
 {
     if (which == ITIMER_REAL)
         set_real(g, set, old);

@@ -1,8 +1,9 @@
 // Ids: tasks by thread id, process groups, sessions; and the life of groups and sessions.
 //
-// A number is in use while a task, a process group or a session has it. Numbers are given out upwards and wrap at
-// PID_MAX, so that a number is not seen again soon. A task is entered with pid_reserve() as an embryo, which look-ups do
-// not find, and becomes visible when its creator says so.
+// A number is in use while a task, a process group or a session has it. Numbers are given out
+// upwards and wrap at PID_MAX, so that a number is not seen again soon. A task is entered with
+// pid_reserve() as an embryo, which look-ups do not find, and becomes visible when its creator says
+// so.
 //
 // Locking: everything here is guarded by kernel.tasks_lock; functions named _locked want it held.
 
@@ -163,8 +164,9 @@ void pid_rename_locked(struct kernel *k, struct task *t, uint32_t tid)
 }
 
 // ---- Process groups and sessions ----
-// A session lives as long as a process group in it, a group as long as a process in it; a terminal may hold either by a
-// reference (its foreground group, its session), which keeps the object and its number.
+// A session lives as long as a process group in it, a group as long as a process in it; a terminal
+// may hold either by a reference (its foreground group, its session), which keeps the object and
+// its number.
 
 struct session *session_create_locked(struct kernel *k, uint32_t sid)
 {
@@ -196,7 +198,8 @@ void session_put_locked(struct kernel *k, struct session *s)
     slab_free(&session_slab, s);
 }
 
-struct process_group *process_group_create_locked(struct kernel *k, uint32_t pgid, struct session *s)
+struct process_group *process_group_create_locked(struct kernel *k, uint32_t pgid,
+                                                  struct session *s)
 {
     struct process_group *pg = slab_alloc(&process_group_slab);
     if (!pg)

@@ -1,11 +1,12 @@
-// POSIX timers. A timer owns its queue entry, so a signal of it is pending at most once; periods that pass meanwhile are
-// its overrun. As on Linux the next period begins to count when the signal is taken from the queue (or was ignored), but
-// from the time it was due.
+// POSIX timers. A timer owns its queue entry, so a signal of it is pending at most once; periods
+// that pass meanwhile are its overrun. As on Linux the next period begins to count when the signal
+// is taken from the queue (or was ignored), but from the time it was due.
 //
 // Timers on CPU clocks expire by the group's poll (cpu-timer.c).
 //
-// Locking: sig_lock of the group guards everything. A timer's function and those who free it meet there: freeing takes the
-// timer out of the group's list under the lock, then cancels it without, then frees.
+// Locking: sig_lock of the group guards everything. A timer's function and those who free it meet
+// there: freeing takes the timer out of the group's list under the lock, then cancels it without,
+// then frees.
 
 #include "kernel/posix-timer.h"
 
@@ -27,12 +28,12 @@ struct posix_timer {
     int id;
     int clock_id;
     int notify;
-    uint32_t tid;          // SIGEV_THREAD_ID
-    uint32_t uid;          // USER_SIGNALS account
-    nsec_t expiry;         // on its clock; 0: disarmed
+    uint32_t tid;  // SIGEV_THREAD_ID
+    uint32_t uid;  // USER_SIGNALS account
+    nsec_t expiry; // on its clock; 0: disarmed
     nsec_t interval;
-    uint32_t overrun;      // of the last delivered signal
-    uint32_t generation;   // changes with each setting
+    uint32_t overrun;    // of the last delivered signal
+    uint32_t generation; // changes with each setting
     uint32_t queued_generation;
     struct task *cpu_task; // of a thread's CPU clock; reference
     int cpu_which;
@@ -43,8 +44,7 @@ SLAB_TYPE(posix_timer_slab, SLAB_POSIX_TIMER, struct posix_timer);
 static struct posix_timer *find_locked(struct thread_group *g, int id)
 {
     struct posix_timer *p;
-    list_for_each(p, &g->posix_timers, node)
-    {
+    list_for_each (p, &g->posix_timers, node) {
         if (p->id == id)
             return p;
     }
@@ -61,15 +61,17 @@ static nsec_t now_of(struct posix_timer *p)
     }
     if (clock_is_cpu(p->clock_id)) {
         struct cpu_usage used;
-        thread_group_times_locked(p->group, &used); // sig_lock is enough for the list; the dead's sums are read as they are
+        thread_group_times_locked(
+            p->group,
+            &used); // sig_lock is enough for the list; the dead's sums are read as they are
         return p->cpu_which == CPU_CLOCK_VIRT ? used.user : used.user + used.system;
     }
     (void)clock_read(p->clock_id, &now);
     return now;
 }
 
-// Arms the kernel timer for p->expiry. A setting of the real-time clock in between is not followed: nobody inside can make
-// one.
+// Arms the kernel timer for p->expiry. A setting of the real-time clock in between is not followed:
+// nobody inside can make one.
 static void arm_locked(struct posix_timer *p, nsec_t now)
 {
     if (clock_is_cpu(p->clock_id))
@@ -93,8 +95,7 @@ static uint64_t forward_locked(struct posix_timer *p, nsec_t now)
 static struct task *target_locked(struct posix_timer *p)
 {
     struct task *t;
-    list_for_each(t, &p->group->threads, group_node)
-    {
+    list_for_each (t, &p->group->threads, group_node) {
         if (t->tid == p->tid && !t->exiting)
             return t;
     }
@@ -147,7 +148,8 @@ void posix_timer_expired(struct timer *tm)
     lock_release(&g->sig_lock);
 }
 
-bool posix_timer_delivered_locked(struct thread_group *g, struct posix_timer *p, struct linux_siginfo *info)
+bool posix_timer_delivered_locked(struct thread_group *g, struct posix_timer *p,
+                                  struct linux_siginfo *info)
 {
     if (p->queued_generation != p->generation)
         return false;
@@ -177,8 +179,7 @@ nsec_t posix_timers_check_cpu(struct thread_group *g)
     used[CPU_CLOCK_PROF] = used[CPU_CLOCK_SCHED] = all.user + all.system;
     struct posix_timer *p;
     lock_take(&g->sig_lock);
-    list_for_each(p, &g->posix_timers, node)
-    {
+    list_for_each (p, &g->posix_timers, node) {
         if (!clock_is_cpu(p->clock_id) || !p->expiry)
             continue;
         nsec_t now = p->cpu_task ? now_of(p) : used[p->cpu_which];
@@ -264,12 +265,11 @@ static void unlink_locked(struct thread_group *g, struct posix_timer *p)
     if (list_empty(&p->entry.node))
         return;
     list_remove(&p->entry.node);
-    // The set's bit stays when another entry of that signal is queued somewhere; a bit without an entry would be delivered
-    // as an empty signal, so it is worked out anew.
+    // The set's bit stays when another entry of that signal is queued somewhere; a bit without an
+    // entry would be delivered as an empty signal, so it is worked out anew.
     int sig = p->entry.info.signo;
     struct task *t;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         sigpending_recount_locked(&t->pending, sig);
         signal_recalc_locked(t);
     }
@@ -342,7 +342,8 @@ int posix_timer_get(struct task *t, int id, struct timer_setting *out)
     return p ? 0 : -EINVAL;
 }
 
-int posix_timer_set(struct task *t, int id, bool absolute, const struct timer_setting *set, struct timer_setting *old)
+int posix_timer_set(struct task *t, int id, bool absolute, const struct timer_setting *set,
+                    struct timer_setting *old)
 {
     struct thread_group *g = t->group;
     lock_take(&g->sig_lock);

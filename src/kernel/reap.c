@@ -1,7 +1,8 @@
 // Waiting for children: which of them count, what they report, and the end of a zombie.
 //
-// Locking: children are looked at under tasks_lock, stop reports under the child's sig_lock. A sleeper is on its group's
-// child_wait, which whoever changes a child's state wakes under tasks_lock.
+// Locking: children are looked at under tasks_lock, stop reports under the child's sig_lock. A
+// sleeper is on its group's child_wait, which whoever changes a child's state wakes under
+// tasks_lock.
 
 #include "kernel/reap.h"
 
@@ -47,7 +48,8 @@ static void reap_locked(struct task *t, struct thread_group *g)
     thread_group_release_locked(g);
 }
 
-static bool check_stopped(const struct wait_request *r, struct thread_group *g, struct wait_result *out)
+static bool check_stopped(const struct wait_request *r, struct thread_group *g,
+                          struct wait_result *out)
 {
     bool found = false;
     lock_take(&g->sig_lock);
@@ -94,8 +96,7 @@ static int look(struct task *t, const struct wait_request *r, struct wait_result
     struct thread_group *g, *next;
     int ret = -ECHILD;
     lock_take(&t->kernel->tasks_lock);
-    list_for_each_safe(g, next, &t->group->children, sibling)
-    {
+    list_for_each_safe (g, next, &t->group->children, sibling) {
         if (!is_eligible(t, r, g))
             continue;
         ret = 0;

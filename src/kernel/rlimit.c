@@ -1,4 +1,5 @@
-// Resource limits: setrlimit(2), prlimit(2). The limits themselves are enforced where the resource is.
+// Resource limits: setrlimit(2), prlimit(2). The limits themselves are enforced where the resource
+// is.
 //
 // Locking: limit_lock for changes; a soft limit is read without, as one word.
 
@@ -23,8 +24,8 @@ void rlimit_get(struct thread_group *g, int resource, struct rlimit_value *out)
     lock_release(&g->limit_lock);
 }
 
-int rlimit_set(struct task *t, struct thread_group *g, int resource, const struct rlimit_value *value,
-               struct rlimit_value *old)
+int rlimit_set(struct task *t, struct thread_group *g, int resource,
+               const struct rlimit_value *value, struct rlimit_value *old)
 {
     if (value->soft > value->hard)
         return -EINVAL;

@@ -1,5 +1,5 @@
-// Process groups and sessions: setpgid(2), setsid(2), getpgid(2), getsid(2), and when a process group is orphaned
-// (POSIX 3.264: no member has a parent in another group of the same session).
+// Process groups and sessions: setpgid(2), setsid(2), getpgid(2), getsid(2), and when a process
+// group is orphaned (POSIX 3.264: no member has a parent in another group of the same session).
 //
 // Locking: tasks_lock.
 
@@ -11,8 +11,7 @@
 bool process_group_is_orphaned_locked(struct process_group *pg, struct thread_group *ignored)
 {
     struct thread_group *g;
-    list_for_each(g, &pg->members, pgrp_node)
-    {
+    list_for_each (g, &pg->members, pgrp_node) {
         if (g == ignored || g->dead || !g->parent)
             continue;
         struct process_group *other = g->parent->pgrp;

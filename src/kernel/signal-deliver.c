@@ -1,14 +1,17 @@
-// What a thread does about its signals before it goes back to the guest: end, stop, or run a handler; and what becomes of
-// the call that a signal has interrupted.
+// What a thread does about its signals before it goes back to the guest: end, stop, or run a
+// handler; and what becomes of the call that a signal has interrupted.
 //
-// A call that ends in one of the ERESTART codes is settled here: with a handler it becomes EINTR, or the guest is set back
-// onto its syscall instruction; without one the call is made again at once, without a trip to the guest.
+// A call that ends in one of the ERESTART codes is settled here: with a handler it becomes EINTR,
+// or the guest is set back onto its syscall instruction; without one the call is made again at
+// once, without a trip to the guest.
 //
-// A handler needs the thread's complete register state. At a patched call site the platform does not have it: then nothing
-// is taken from the queue, the call's outcome is kept in task.unsettled, and the platform is asked to come back with the
-// complete state (TRAP_INTERRUPT) before the guest runs on.
+// A handler needs the thread's complete register state. At a patched call site the platform does
+// not have it: then nothing is taken from the queue, the call's outcome is kept in task.unsettled,
+// and the platform is asked to come back with the complete state (TRAP_INTERRUPT) before the guest
+// runs on.
 //
-// Locking: sig_lock to take a signal; nothing is held while frames are written, while stopped, or at the end of a thread.
+// Locking: sig_lock to take a signal; nothing is held while frames are written, while stopped, or
+// at the end of a thread.
 
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -87,16 +90,15 @@ static void begin_stop_locked(struct task *t, int sig)
         g->stopped_count = 0;
         g->stop_report = 0;
     }
-    list_for_each(it, &g->threads, group_node)
-    {
+    list_for_each (it, &g->threads, group_node) {
         if (it->exiting || (atomic_load(&it->pending_work) & TASK_WORK_STOP))
             continue;
         task_kick(it, TASK_WORK_STOP);
     }
 }
 
-// Default action of a stop signal. Only SIGSTOP stops an orphaned process group: whether t's is one has to be asked without
-// sig_lock, and a SIGCONT in between wins.
+// Default action of a stop signal. Only SIGSTOP stops an orphaned process group: whether t's is one
+// has to be asked without sig_lock, and a SIGCONT in between wins.
 static void stop_by(struct task *t, int sig)
 {
     struct thread_group *g = t->group;
@@ -272,7 +274,8 @@ static bool settle_without_handler(struct task *t, struct interrupted *call)
         call->result = ti->result;
         return true;
     }
-    // It was answered as interrupted for the sake of a handler that does not run after all; the complete state is here.
+    // It was answered as interrupted for the sake of a handler that does not run after all; the
+    // complete state is here.
     struct guest_regs regs;
     platform_get_regs(t->pt, &regs);
     set_back(&regs, nr);
@@ -288,15 +291,18 @@ static struct interrupted interrupted_call(struct task *t)
     if (ti->is_syscall && !ti->no_result) {
         call = (struct interrupted){.valid = true, .nr = ti->trap.nr, .result = ti->result};
     } else if (t->unsettled.valid) {
-        // Only the way back with the complete state may lie between: a fault would mean that the guest has run.
+        // Only the way back with the complete state may lie between: a fault would mean that the
+        // guest has run.
         if (ti->trap.reason == TRAP_INTERRUPT)
-            call = (struct interrupted){.valid = true, .nr = t->unsettled.nr, .result = t->unsettled.result};
+            call = (struct interrupted){
+                .valid = true, .nr = t->unsettled.nr, .result = t->unsettled.result};
     }
     t->unsettled.valid = false;
     return call;
 }
 
-// The handler's frames are written and the registers set; a frame that can't be written is the end of the process.
+// The handler's frames are written and the registers set; a frame that can't be written is the end
+// of the process.
 static void run_handlers(struct task *t, struct interrupted *call, struct delivery *d)
 {
     struct guest_regs regs;

@@ -1,13 +1,15 @@
-// Signal frames on the guest's stack, x86_64: struct rt_sigframe as Linux lays it out (arch/x86/kernel/signal_64.c), so
-// that unwinders, debuggers and programs that read or change a ucontext find what they expect; and rt_sigreturn(2).
+// Signal frames on the guest's stack, x86_64: struct rt_sigframe as Linux lays it out
+// (arch/x86/kernel/signal_64.c), so that unwinders, debuggers and programs that read or change a
+// ucontext find what they expect; and rt_sigreturn(2).
 //
 //     higher   [extended state, 64-byte aligned, ends with FP_XSTATE_MAGIC2]
 //              siginfo                (128 bytes)
 //              ucontext               (304 bytes)
-//     lower    pretcode: the restorer (8 bytes); the stack pointer at the handler's start, 16-byte aligned less 8
+//     lower    pretcode: the restorer (8 bytes); what the stack pointer is at the handler's start,
+//              16-byte aligned less 8
 //
-// Everything read back is the guest's to choose. The registers go to the platform, which checks them as it checks any;
-// of the flags only those that a program can set by itself are taken.
+// Everything read back is the guest's to choose. The registers go to the platform, which checks
+// them as it checks any; of the flags only those that a program can set by itself are taken.
 
 #include <ucontext.h>
 
@@ -18,23 +20,23 @@
 #include "mm/copy.h"
 #include "platform/platform.h"
 
-#define RED_ZONE 128
-#define FP_ALIGN 64
-#define FRAME_ALIGN 16
+#define RED_ZONE         128
+#define FP_ALIGN         64
+#define FRAME_ALIGN      16
 #define SA_RESTORER_FLAG 0x04000000ull
 
-#define UC_FP_XSTATE 1ull
-#define UC_SIGCONTEXT_SS 2ull
+#define UC_FP_XSTATE         1ull
+#define UC_SIGCONTEXT_SS     2ull
 #define UC_STRICT_RESTORE_SS 4ull
 
-#define FP_SW_OFFSET 464 // struct _fpx_sw_bytes in the legacy area's reserved bytes
-#define FP_LEGACY_SIZE 512
+#define FP_SW_OFFSET     464 // struct _fpx_sw_bytes in the legacy area's reserved bytes
+#define FP_LEGACY_SIZE   512
 #define FP_HEADER_OFFSET 512
-#define FP_FCW_DEFAULT 0x37f
+#define FP_FCW_DEFAULT   0x37f
 #define FP_MXCSR_DEFAULT 0x1f80
-#define FP_SIZE_MAX (64u << 10)
+#define FP_SIZE_MAX      (64u << 10)
 
-#define SELECTOR_CODE 0x33
+#define SELECTOR_CODE  0x33
 #define SELECTOR_STACK 0x2b
 
 #define EFLAGS_DF 0x400ull
@@ -104,8 +106,8 @@ static void put32(uint8_t *p, uint32_t v)
     memcpy(p, &v, sizeof(v));
 }
 
-// The extended state as the frame holds it: with the software bytes and the second magic number. Returns its size, 0
-// without one, or -ENOMEM. *ret is to be kfreed.
+// The extended state as the frame holds it: with the software bytes and the second magic number.
+// Returns its size, 0 without one, or -ENOMEM. *ret is to be kfreed.
 static int64_t fetch_fpstate(struct task *t, uint8_t **ret)
 {
     uint64_t size = platform_get_fpstate(t->pt, NULL, 0);
@@ -152,7 +154,8 @@ static void reset_fpstate(struct task *t, const uint8_t *current, uint64_t size)
 
 // ---- Making a frame ----
 
-static uint64_t choose_stack(struct task *t, const struct signal_action *action, uint64_t sp, bool *ret_entering)
+static uint64_t choose_stack(struct task *t, const struct signal_action *action, uint64_t sp,
+                             bool *ret_entering)
 {
     bool on = signal_on_altstack(t, sp);
     *ret_entering = false;
@@ -163,22 +166,40 @@ static uint64_t choose_stack(struct task *t, const struct signal_action *action,
     return sp - RED_ZONE;
 }
 
-static void fill_context(struct task *t, struct sigcontext_wire *mc, const struct guest_regs *r, uint64_t mask)
+static void fill_context(struct task *t, struct sigcontext_wire *mc, const struct guest_regs *r,
+                         uint64_t mask)
 {
     *mc = (struct sigcontext_wire){
-        .r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11,
-        .r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
-        .di = r->rdi, .si = r->rsi, .bp = r->rbp, .bx = r->rbx,
-        .dx = r->rdx, .ax = r->rax, .cx = r->rcx, .sp = r->rsp,
-        .ip = r->rip, .flags = r->eflags,
-        .cs = SELECTOR_CODE, .ss = SELECTOR_STACK,
-        .err = t->fault_error, .trapno = t->fault_trapno, .cr2 = t->fault_addr,
+        .r8 = r->r8,
+        .r9 = r->r9,
+        .r10 = r->r10,
+        .r11 = r->r11,
+        .r12 = r->r12,
+        .r13 = r->r13,
+        .r14 = r->r14,
+        .r15 = r->r15,
+        .di = r->rdi,
+        .si = r->rsi,
+        .bp = r->rbp,
+        .bx = r->rbx,
+        .dx = r->rdx,
+        .ax = r->rax,
+        .cx = r->rcx,
+        .sp = r->rsp,
+        .ip = r->rip,
+        .flags = r->eflags,
+        .cs = SELECTOR_CODE,
+        .ss = SELECTOR_STACK,
+        .err = t->fault_error,
+        .trapno = t->fault_trapno,
+        .cr2 = t->fault_addr,
         .oldmask = mask,
     };
 }
 
-int signal_frame_push(struct task *t, int sig, const struct signal_action *action, const struct linux_siginfo *info,
-                      uint64_t saved_mask, struct guest_regs *regs)
+int signal_frame_push(struct task *t, int sig, const struct signal_action *action,
+                      const struct linux_siginfo *info, uint64_t saved_mask,
+                      struct guest_regs *regs)
 {
     if (!(action->flags & SA_RESTORER_FLAG))
         return -EFAULT; // x86_64 has no other way back
@@ -204,7 +225,8 @@ int signal_frame_push(struct task *t, int sig, const struct signal_action *actio
     }
     struct rt_sigframe_wire *frame = (struct rt_sigframe_wire *)buf;
     frame->pretcode = action->restorer;
-    frame->uc.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fp_size > FP_LEGACY_SIZE ? UC_FP_XSTATE : 0);
+    frame->uc.flags =
+        UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fp_size > FP_LEGACY_SIZE ? UC_FP_XSTATE : 0);
     frame->uc.stack = (struct stack_wire){
         .sp = t->altstack_sp, .flags = t->altstack_flags, .size = t->altstack_size};
     fill_context(t, &frame->uc.mc, regs, saved_mask);
@@ -338,8 +360,9 @@ int signal_set_altstack(struct task *t, const struct signal_stack *s, uint64_t s
 void signal_get_altstack(const struct task *t, uint64_t sp, struct signal_stack *out)
 {
     uint32_t state = !t->altstack_size ? SS_DISABLE : signal_on_altstack(t, sp) ? SS_ONSTACK : 0;
-    *out = (struct signal_stack){
-        .sp = t->altstack_sp, .flags = state | (t->altstack_flags & SS_AUTODISARM_FLAG), .size = t->altstack_size};
+    *out = (struct signal_stack){.sp = t->altstack_sp,
+                                 .flags = state | (t->altstack_flags & SS_AUTODISARM_FLAG),
+                                 .size = t->altstack_size};
 }
 
 void signal_frame_failed(struct task *t, int sig)

@@ -1,7 +1,8 @@
 // Queues of pending signals, handlers, and taking signals from a queue.
 //
-// A set bit says that a signal is pending; its entry in the queue carries the siginfo. The bit may be set without an entry,
-// when the sender's siginfo could not be stored (RLIMIT_SIGPENDING): the receiver then sees an empty SI_USER.
+// A set bit says that a signal is pending; its entry in the queue carries the siginfo. The bit may
+// be set without an entry, when the sender's siginfo could not be stored (RLIMIT_SIGPENDING): the
+// receiver then sees an empty SI_USER.
 //
 // Locking: queues under sig_lock of their group, handlers under sighand.lock.
 
@@ -16,8 +17,9 @@ SLAB_TYPE(sigqueue_slab, SLAB_SIGQUEUE, struct sigqueue);
 SLAB_TYPE(sighand_slab, SLAB_SIGHAND, struct sighand);
 
 // Faults are taken first: they belong to the instruction that the thread is at.
-#define SYNCHRONOUS                                                                                                    \
-    (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | SIG_BIT(SIGSYS))
+#define SYNCHRONOUS                                                                              \
+    (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGFPE) | \
+     SIG_BIT(SIGSYS))
 
 void sigpending_init(struct sigpending *p)
 {
@@ -38,8 +40,7 @@ void sigpending_flush_locked(struct sigpending *p, uint64_t set)
 {
     struct sigqueue *q, *next;
     p->set &= ~set;
-    list_for_each_safe(q, next, &p->queue, node)
-    {
+    list_for_each_safe (q, next, &p->queue, node) {
         if (SIG_BIT(q->info.signo) & set)
             sigqueue_free(q);
     }
@@ -50,15 +51,15 @@ void sigpending_recount_locked(struct sigpending *p, int sig)
     struct sigqueue *q;
     if (!(p->set & SIG_BIT(sig)))
         return;
-    list_for_each(q, &p->queue, node)
-    {
+    list_for_each (q, &p->queue, node) {
         if (q->info.signo == sig)
             return;
     }
     p->set &= ~SIG_BIT(sig);
 }
 
-bool sigpending_add_locked(struct sigpending *p, struct task *target, const struct linux_siginfo *info, uint64_t limit)
+bool sigpending_add_locked(struct sigpending *p, struct task *target,
+                           const struct linux_siginfo *info, uint64_t limit)
 {
     struct kernel *k = the_kernel();
     uint32_t uid = task_uid(target);
@@ -79,8 +80,7 @@ static bool take_locked(struct task *t, struct sigpending *p, int sig, struct li
 {
     struct sigqueue *q, *found = NULL;
     bool more = false;
-    list_for_each(q, &p->queue, node)
-    {
+    list_for_each (q, &p->queue, node) {
         if (q->info.signo != sig)
             continue;
         if (found) {

@@ -1,14 +1,15 @@
 // Sending signals.
 //
-// A signal is dropped when its receiver ignores it; otherwise it is queued, with the thread or with the group, and a thread
-// that can take it is kicked: out of a wait or out of guest code. A signal whose effect is the end of the process has that
-// effect at once: every thread is told to end, nothing is queued. SIGCONT and the stop signals take each other out of the
-// queues when they are sent, whatever their disposition (POSIX, Linux: prepare_signal()).
+// A signal is dropped when its receiver ignores it; otherwise it is queued, with the thread or with
+// the group, and a thread that can take it is kicked: out of a wait or out of guest code. A signal
+// whose effect is the end of the process has that effect at once: every thread is told to end,
+// nothing is queued. SIGCONT and the stop signals take each other out of the queues when they are
+// sent, whatever their disposition (POSIX, Linux: prepare_signal()).
 //
 // Init: a signal that another process of the sandbox sends it has no effect unless init handles it.
-// DEVIATION: signals that init sends itself, and what comes from the terminal or the command, do have their default effect;
-// a kernel with PID namespaces would drop them, too. A single program is init here most of the time, and expects to be
-// killed by abort() or Ctrl-C.
+// DEVIATION: signals that init sends itself, and what comes from the terminal or the command, do
+// have their default effect; a kernel with PID namespaces would drop them, too. A single program is
+// init here most of the time, and expects to be killed by abort() or Ctrl-C.
 //
 // Locking: sig_lock of the receiver. Handlers are read under sighand.lock inside it.
 
@@ -56,11 +57,14 @@ static bool init_is_immune(struct thread_group *g, const struct linux_siginfo *i
 {
     struct kernel *k = the_kernel();
     struct task *sender = current_task();
-    // info without a sender, and kernel threads that serve no task: the terminal, the command, timers.
-    return k->init && k->init->group == g && info && info->code <= 0 && sender && sender->group != g;
+    // info without a sender, and kernel threads that serve no task: the terminal, the command,
+    // timers.
+    return k->init && k->init->group == g && info && info->code <= 0 && sender &&
+           sender->group != g;
 }
 
-static bool ignored_locked(struct thread_group *g, struct task *t, int sig, const struct linux_siginfo *info)
+static bool ignored_locked(struct thread_group *g, struct task *t, int sig,
+                           const struct linux_siginfo *info)
 {
     uint64_t handler = sighand_get(g->sighand, sig).handler;
     if (handler == HANDLER_DEFAULT && init_is_immune(g, info))
@@ -78,8 +82,7 @@ static void flush_everywhere_locked(struct thread_group *g, uint64_t set)
 {
     struct task *t;
     sigpending_flush_locked(&g->shared_pending, set);
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         sigpending_flush_locked(&t->pending, set);
         signal_recalc_locked(t);
     }
@@ -90,8 +93,7 @@ static void continue_locked(struct thread_group *g)
     struct task *t;
     bool complete = g->stop_report == CLD_STOPPED || g->stopped_count >= g->live_count;
     bool stopped = g->stop_signal != 0;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         t->stop_dequeued = false;
     }
     if (!stopped)
@@ -101,8 +103,7 @@ static void continue_locked(struct thread_group *g)
     // The parent learns of it from the first thread that goes on, which can take tasks_lock.
     g->stop_notify = complete ? CLD_CONTINUED : CLD_STOPPED;
     g->stop_report = complete ? CLD_CONTINUED : 0;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         atomic_fetch_and(&t->pending_work, ~(uint32_t)TASK_WORK_STOP);
         task_wake(t);
     }
@@ -125,8 +126,7 @@ static struct task *receiver_locked(struct thread_group *g, struct task *t, int 
         return wants_locked(t, sig) ? t : NULL;
     if (wants_locked(g->leader, sig))
         return g->leader;
-    list_for_each(it, &g->threads, group_node)
-    {
+    list_for_each (it, &g->threads, group_node) {
         if (wants_locked(it, sig))
             return it;
     }
@@ -163,7 +163,8 @@ static bool from_user(const struct linux_siginfo *info)
     return info && info->code <= 0;
 }
 
-static int queue_locked(struct thread_group *g, struct task *t, int sig, const struct linux_siginfo *info)
+static int queue_locked(struct thread_group *g, struct task *t, int sig,
+                        const struct linux_siginfo *info)
 {
     struct sigpending *p = t ? &t->pending : &g->shared_pending;
     struct linux_siginfo kernel_info = {.signo = sig, .code = SI_KERNEL};
@@ -173,7 +174,8 @@ static int queue_locked(struct thread_group *g, struct task *t, int sig, const s
     // The kernel's own, and kill(2)'s standard ones, are stored whatever the limit says.
     if (sig < SIGNAL_RT_MIN && (!info || info->code >= 0))
         limit = UINT64_MAX;
-    if (sig != SIGKILL && !sigpending_add_locked(p, t ? t : g->leader, info ? info : &kernel_info, limit)) {
+    if (sig != SIGKILL &&
+        !sigpending_add_locked(p, t ? t : g->leader, info ? info : &kernel_info, limit)) {
         if (sig >= SIGNAL_RT_MIN && from_user(info) && info->code != SI_USER)
             return -EAGAIN;
     }
@@ -196,7 +198,8 @@ static bool prepare_locked(struct thread_group *g, int sig)
     return true;
 }
 
-static int send_locked(struct thread_group *g, struct task *t, int sig, const struct linux_siginfo *info)
+static int send_locked(struct thread_group *g, struct task *t, int sig,
+                       const struct linux_siginfo *info)
 {
     if (t && (t->exiting || atomic_load(&t->state) >= TASK_ZOMBIE))
         return 0;
@@ -228,8 +231,7 @@ int signal_send_pgrp_locked(struct process_group *pg, int sig, const struct linu
 {
     struct thread_group *g;
     int ret = -ESRCH;
-    list_for_each(g, &pg->members, pgrp_node)
-    {
+    list_for_each (g, &pg->members, pgrp_node) {
         if (signal_send_group(g, sig, info) == 0)
             ret = 0;
     }
@@ -277,12 +279,14 @@ int signal_permission(struct task *sender, struct thread_group *target, int sig)
     if (sender->group == target)
         return 0;
     struct cred *other = task_get_cred(target->leader);
-    bool same = c->euid == other->suid || c->euid == other->uid || c->uid == other->suid || c->uid == other->uid;
+    bool same = c->euid == other->suid || c->euid == other->uid || c->uid == other->suid ||
+                c->uid == other->uid;
     cred_put(other);
     if (same || capable(sender, CAP_KILL))
         return 0;
     // tasks_lock is held by all callers that can send SIGCONT.
-    if (sig == SIGCONT && sender->group->pgrp && target->pgrp && sender->group->pgrp->session == target->pgrp->session)
+    if (sig == SIGCONT && sender->group->pgrp && target->pgrp &&
+        sender->group->pgrp->session == target->pgrp->session)
         return 0;
     return -EPERM;
 }
@@ -296,8 +300,7 @@ void signal_retarget_locked(struct task *t)
     if (!t->exiting)
         set &= t->blocked;
     struct task *it;
-    list_for_each(it, &g->threads, group_node)
-    {
+    list_for_each (it, &g->threads, group_node) {
         if (!set)
             return;
         if (it == t || it->exiting || !(set & ~it->blocked))
@@ -323,14 +326,16 @@ void signal_set_blocked(struct task *t, uint64_t set)
 
 void signal_set_temporary_mask(struct task *t, uint64_t set)
 {
-    // A call that is restarted installs its mask again; the mask to go back to is still the first one.
+    // A call that is restarted installs its mask again; the mask to go back to is still the first
+    // one.
     if (!t->restore_blocked)
         t->saved_blocked = t->blocked;
     t->restore_blocked = true;
     signal_set_blocked(t, set);
 }
 
-int signal_set_action(struct task *t, int sig, const struct signal_action *action, struct signal_action *old)
+int signal_set_action(struct task *t, int sig, const struct signal_action *action,
+                      struct signal_action *old)
 {
     struct thread_group *g = t->group;
     if (sig < 1 || sig > SIGNAL_COUNT || (action && (SIG_BIT(sig) & SIG_UNBLOCKABLE)))
@@ -384,7 +389,8 @@ void signal_notify_parent_locked(struct thread_group *g, int code, int status)
     struct linux_siginfo info = {.signo = sig, .code = code};
     info.child.pid = (int32_t)g->tgid;
     info.child.uid = task_uid(g->leader);
-    info.child.status = ended ? (code == CLD_EXITED ? (status >> 8) & 0xff : status & 0x7f) : status;
+    info.child.status =
+        ended ? (code == CLD_EXITED ? (status >> 8) & 0xff : status & 0x7f) : status;
     info.child.utime = used.user / (NSEC_PER_SEC / 100);
     info.child.stime = used.system / (NSEC_PER_SEC / 100);
     struct signal_action a = sig ? parent_action(parent) : (struct signal_action){0};
@@ -401,7 +407,8 @@ void signal_notify_parent_locked(struct thread_group *g, int code, int status)
 void signal_report_stop(struct thread_group *g, int code)
 {
     struct kernel *k = the_kernel();
-    int sig = code == CLD_CONTINUED ? SIGCONT : (int)__atomic_load_n(&g->stop_code, __ATOMIC_RELAXED);
+    int sig =
+        code == CLD_CONTINUED ? SIGCONT : (int)__atomic_load_n(&g->stop_code, __ATOMIC_RELAXED);
     lock_take(&k->tasks_lock);
     bool init = k->init->group == g;
     signal_notify_parent_locked(g, code, sig);

@@ -1,11 +1,12 @@
-// Tasks and thread groups as objects: made, counted, found by others, woken, accounted. clone.c and exit.c hold their
-// birth and death, pid.c their numbers.
+// Tasks and thread groups as objects: made, counted, found by others, woken, accounted. clone.c and
+// exit.c hold their birth and death, pid.c their numbers.
 //
-// References: a task is held once by the tables (until it is reaped), once by its kernel thread (until task_exit() is
-// through), and by whoever got it from task_find(). A group is held by each of its tasks and by pidfds.
+// References: a task is held once by the tables (until it is reaped), once by its kernel thread
+// (until task_exit() is through), and by whoever got it from task_find(). A group is held by each
+// of its tasks and by pidfds.
 //
-// Locking: task.lock guards the pointers that other threads follow (pt, mm, files, fs, cred, comm); the owner reads its own
-// without.
+// Locking: task.lock guards the pointers that other threads follow (pt, mm, files, fs, cred, comm);
+// the owner reads its own without.
 
 #include "kernel/task.h"
 
@@ -136,12 +137,14 @@ void task_kick(struct task *t, uint32_t work)
 
 // ---- CPU time ----
 
-// CPU time of a host thread. For the calling thread by its own clock, else by its id as clock_getcpuclockid(3) makes one.
+// CPU time of a host thread. For the calling thread by its own clock, else by its id as
+// clock_getcpuclockid(3) makes one.
 static nsec_t host_thread_time(const struct task *t)
 {
     struct timespec ts;
     int tid = __atomic_load_n(&t->host_tid, __ATOMIC_RELAXED);
-    clockid_t clock = t == current_task() ? CLOCK_THREAD_CPUTIME_ID : (clockid_t)(~(unsigned)tid << 3 | 6);
+    clockid_t clock =
+        t == current_task() ? CLOCK_THREAD_CPUTIME_ID : (clockid_t)(~(unsigned)tid << 3 | 6);
     if (tid == 0 || host_clock_gettime(clock, &ts) < 0)
         return t->system_base;
     return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
@@ -187,8 +190,7 @@ void thread_group_times_locked(struct thread_group *g, struct cpu_usage *out)
 {
     *out = g->dead_threads;
     struct task *t;
-    list_for_each(t, &g->threads, group_node)
-    {
+    list_for_each (t, &g->threads, group_node) {
         struct cpu_usage one;
         if (atomic_load(&t->state) >= TASK_ZOMBIE)
             continue;

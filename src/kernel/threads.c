@@ -1,11 +1,12 @@
 // Kernel threads and their pool, see threads.h.
 //
-// An area is, from below: a page that is not mapped, the stack, and at the top a page with struct kernel_thread; the
-// thread-local storage lies under that page (host/thread.h). Starting a thread costs the host a clone and two mappings,
-// handing work to an idle one a futex wake. At most IDLE_MAX threads wait for work; the others end, and their areas are
-// kept for reuse.
+// An area is, from below: a page that is not mapped, the stack, and at the top a page with struct
+// kernel_thread; the thread-local storage lies under that page (host/thread.h). Starting a thread
+// costs the host a clone and two mappings, handing work to an idle one a futex wake. At most
+// IDLE_MAX threads wait for work; the others end, and their areas are kept for reuse.
 //
-// Locking: pool.lock guards the lists. A thread's `word` is 0 while it waits for work and 1 once it has some.
+// Locking: pool.lock guards the lists. A thread's `word` is 0 while it waits for work and 1 once it
+// has some.
 
 #include "kernel/threads.h"
 
@@ -25,7 +26,7 @@
 #include "platform/trap/trap.h"
 
 #define STACK_SIZE (128ul << 10)
-#define IDLE_MAX 32u
+#define IDLE_MAX   32u
 
 struct kernel_thread {
     struct kernel_thread *next; // in the pool
@@ -39,10 +40,11 @@ struct kernel_thread {
 
 // Host threads are no part of a checkpoint: the pool is the process's, not the sandbox's.
 static struct {
-    struct lock lock;            // LOCK_RANK_HOST_FD: the pool
-    struct kernel_thread *idle;  // GUARDED_BY(lock): wait for work
-    struct kernel_thread *ended; // GUARDED_BY(lock): have ended or are about to; their areas can be used again
-    uint32_t idle_count;         // GUARDED_BY(lock)
+    struct lock lock;           // LOCK_RANK_HOST_FD: the pool
+    struct kernel_thread *idle; // GUARDED_BY(lock): wait for work
+    struct kernel_thread
+        *ended; // GUARDED_BY(lock): have ended or are about to; their areas can be used again
+    uint32_t idle_count; // GUARDED_BY(lock)
 } pool = {.lock = LOCK_INITIALIZER(LOCK_RANK_HOST_FD)};
 
 static __thread struct task *own_task;
@@ -71,8 +73,7 @@ void platform_mm_died(const struct platform_mm *pm)
     struct kernel *k = the_kernel();
     struct task *t;
     lock_take(&k->tasks_lock);
-    list_for_each(t, &k->tasks, all_node)
-    {
+    list_for_each (t, &k->tasks, all_node) {
         lock_take(&t->lock);
         bool in_it = t->mm && t->mm->pm == pm;
         lock_release(&t->lock);
@@ -119,14 +120,10 @@ static void run_gofer(void *arg)
 }
 
 static void (*const entries[KERNEL_THREAD_KIND_COUNT])(void *arg) = {
-    [KERNEL_THREAD_TASK] = run_task,
-    [KERNEL_THREAD_TIMER] = run_timers,
-    [KERNEL_THREAD_LISTENER] = run_listener,
-    [KERNEL_THREAD_REAPER] = run_reaper,
-    [KERNEL_THREAD_POOL] = run_pool,
-    [KERNEL_THREAD_CONTROL] = run_control,
-    [KERNEL_THREAD_EVENTS] = run_events,
-    [KERNEL_THREAD_GOFER] = run_gofer,
+    [KERNEL_THREAD_TASK] = run_task,         [KERNEL_THREAD_TIMER] = run_timers,
+    [KERNEL_THREAD_LISTENER] = run_listener, [KERNEL_THREAD_REAPER] = run_reaper,
+    [KERNEL_THREAD_POOL] = run_pool,         [KERNEL_THREAD_CONTROL] = run_control,
+    [KERNEL_THREAD_EVENTS] = run_events,     [KERNEL_THREAD_GOFER] = run_gofer,
 };
 
 static void thread_main(void *arg)
@@ -172,7 +169,8 @@ void kernel_thread_exit(void)
 static struct kernel_thread *new_area(void)
 {
     uint64_t size = PAGE_SIZE + STACK_SIZE + host_thread_overhead() + PAGE_SIZE;
-    int64_t at = host_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int64_t at =
+        host_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at < 0)
         return NULL;
     char *area = (char *)at;

@@ -1,9 +1,10 @@
 // Kernel timers: one service thread and a tree by expiry.
 //
-// The thread sleeps on a futex word until the earliest expiry; arming an earlier timer changes the word and wakes it. A
-// timer's function runs in that thread with no lock held and may arm or cancel any timer, its own included.
-// timer_cancel() from elsewhere waits until a running function is through, so the owner may free the timer afterwards;
-// therefore it is called with no lock that such a function takes.
+// The thread sleeps on a futex word until the earliest expiry; arming an earlier timer changes the
+// word and wakes it. A timer's function runs in that thread with no lock held and may arm or cancel
+// any timer, its own included. timer_cancel() from elsewhere waits until a running function is
+// through, so the owner may free the timer afterwards; therefore it is called with no lock that
+// such a function takes.
 //
 // Locking: timer_wheel.lock (LOCK_RANK_TIMER) guards the tree and `running`.
 
@@ -21,13 +22,13 @@
 #include "kernel/timer-int.h"
 
 struct timer_wheel {
-    struct lock lock; // LOCK_RANK_TIMER
-    struct rb_tree tree;             // GUARDED_BY(lock)
-    struct timer *running;           // GUARDED_BY(lock)
-    bool running_cancelled;          // somebody waits for `running`; GUARDED_BY(lock)
-    _Atomic uint32_t kick;           // the thread sleeps on it; changes when it has to look again
-    _Atomic uint32_t done;           // counts functions that have returned: cancellers sleep on it
-    int thread;                      // host id of the timer thread; 0 before it runs
+    struct lock lock;       // LOCK_RANK_TIMER
+    struct rb_tree tree;    // GUARDED_BY(lock)
+    struct timer *running;  // GUARDED_BY(lock)
+    bool running_cancelled; // somebody waits for `running`; GUARDED_BY(lock)
+    _Atomic uint32_t kick;  // the thread sleeps on it; changes when it has to look again
+    _Atomic uint32_t done;  // counts functions that have returned: cancellers sleep on it
+    int thread;             // host id of the timer thread; 0 before it runs
 };
 
 typedef void timer_function(struct timer *tm);
@@ -60,7 +61,8 @@ static void insert_locked(struct timer_wheel *w, struct timer *tm)
     while (*link) {
         parent = *link;
         // Equal ones go behind: first armed, first run.
-        link = tm->expiry < container_of(parent, struct timer, node)->expiry ? &parent->left : &parent->right;
+        link = tm->expiry < container_of(parent, struct timer, node)->expiry ? &parent->left
+                                                                             : &parent->right;
     }
     rb_link(&tm->node, parent, link);
     rb_insert_fixup(&w->tree, &tm->node);
@@ -146,7 +148,8 @@ static nsec_t run_due(struct timer_wheel *w)
         w->running_cancelled = false;
         atomic_fetch_add(&w->done, 1);
         if (waiting)
-            (void)host_futex((void *)&w->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+            (void)host_futex((void *)&w->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL,
+                             NULL, 0);
     }
     lock_release(&w->lock);
     return NSEC_MAX;
@@ -160,7 +163,7 @@ _Noreturn void timer_thread(void)
         uint32_t kick = atomic_load(&w->kick);
         nsec_t next = run_due(w);
         struct timespec ts = {.tv_sec = next / NSEC_PER_SEC, .tv_nsec = next % NSEC_PER_SEC};
-        (void)host_futex((void *)&w->kick, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, kick, next == NSEC_MAX ? NULL : &ts,
-                         NULL, FUTEX_BITSET_MATCH_ANY);
+        (void)host_futex((void *)&w->kick, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, kick,
+                         next == NSEC_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
     }
 }

@@ -1,5 +1,5 @@
-// Accounts per user id: what RLIMIT_NPROC and RLIMIT_SIGPENDING count. An account exists while one of its counts is not
-// zero, so the table is bounded by what it counts.
+// Accounts per user id: what RLIMIT_NPROC and RLIMIT_SIGPENDING count. An account exists while one
+// of its counts is not zero, so the table is bounded by what it counts.
 //
 // Locking: user_table.lock (LOCK_RANK_OBJECT); may be taken under sig_lock and tasks_lock.
 
@@ -17,7 +17,7 @@ struct user {
 };
 
 struct user_table {
-    struct lock lock; // LOCK_RANK_OBJECT
+    struct lock lock;                   // LOCK_RANK_OBJECT
     struct user *buckets[USER_BUCKETS]; // GUARDED_BY(lock)
 };
 

@@ -1,13 +1,15 @@
 // Waiting and waking, see wait.h.
 //
-// A task's wake word is 0 after wait_arm(), 2 while its kernel thread sleeps (or is about to), 1 once somebody woke it.
-// wait_sleep() goes from 0 to 2 by compare-and-swap, so a wake-up between wait_arm() and the sleep is never lost; a waker
-// exchanges in 1 and calls the host only when it found a sleeper.
+// A task's wake word is 0 after wait_arm(), 2 while its kernel thread sleeps (or is about to), 1
+// once somebody woke it. wait_sleep() goes from 0 to 2 by compare-and-swap, so a wake-up between
+// wait_arm() and the sleep is never lost; a waker exchanges in 1 and calls the host only when it
+// found a sleeper.
 //
-// Locking: a queue's lock guards its list. Whoever is on a queue keeps its entry alive until wait_remove() has returned;
-// the entry's task cannot go before that. Sleepers are collected under the lock and roused after it was released, so that
-// a woken thread does not run straight into the lock: a wake-up that reaches the word of a task that has gone meanwhile
-// (tasks lie in a typed slab) is a spurious one for its successor.
+// Locking: a queue's lock guards its list. Whoever is on a queue keeps its entry alive until
+// wait_remove() has returned; the entry's task cannot go before that. Sleepers are collected under
+// the lock and roused after it was released, so that a woken thread does not run straight into the
+// lock: a wake-up that reaches the word of a task that has gone meanwhile (tasks lie in a typed
+// slab) is a spurious one for its successor.
 
 #include "kernel/wait.h"
 
@@ -80,8 +82,8 @@ static int sleep_on_word(struct task *t, nsec_t deadline, enum task_state state)
     atomic_store_explicit(&t->state, state, memory_order_relaxed);
     if (t->pt)
         platform_block(t->pt);
-    int ret = host_futex(&t->wake_word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, WAKE_SLEEPING, until, NULL,
-                         FUTEX_BITSET_MATCH_ANY);
+    int ret = host_futex(&t->wake_word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, WAKE_SLEEPING,
+                         until, NULL, FUTEX_BITSET_MATCH_ANY);
     if (t->pt)
         platform_unblock(t->pt);
     atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
@@ -95,7 +97,8 @@ int wait_sleep(struct task *t, nsec_t deadline)
 {
     if (signal_pending(t))
         return -ERESTARTSYS;
-    // A wake-up that came with a signal counts as a wake-up first: the caller looks again and then sleeps into the signal.
+    // A wake-up that came with a signal counts as a wake-up first: the caller looks again and then
+    // sleeps into the signal.
     return sleep_on_word(t, deadline, TASK_SLEEPING);
 }
 
@@ -155,8 +158,7 @@ static void wake_up(struct wait_queue *q, uint32_t events, bool one)
     struct wake_batch batch = {0};
     struct wait_entry *w;
     lock_take(&q->lock);
-    list_for_each(w, &q->entries, node)
-    {
+    list_for_each (w, &q->entries, node) {
         if (events && w->events && !(events & w->events))
             continue;
         if (wake_entry(w, events, &batch) && one && w->exclusive)
@@ -179,8 +181,9 @@ void wake_up_one(struct wait_queue *q, uint32_t events)
     wake_up(q, events, true);
 }
 
-// Without the lock: a sleeper adds its entry, then arms its word (sequentially consistent) and looks at the condition; the
-// waker changes the condition, then looks here. The fence pairs with wait_arm()'s store.
+// Without the lock: a sleeper adds its entry, then arms its word (sequentially consistent) and
+// looks at the condition; the waker changes the condition, then looks here. The fence pairs with
+// wait_arm()'s store.
 bool wait_queue_active(const struct wait_queue *q)
 {
     atomic_thread_fence(memory_order_seq_cst);

@@ -1,7 +1,8 @@
-// Credentials: the get and set calls for users, groups and capabilities. credentials(7), capabilities(7).
+// Credentials: the get and set calls for users, groups and capabilities. credentials(7),
+// capabilities(7).
 //
-// A change makes a copy of the task's credentials, alters it, and publishes it; nothing is changed in place. Linux's
-// credentials are those of a thread; libc makes the other threads follow.
+// A change makes a copy of the task's credentials, alters it, and publishes it; nothing is changed
+// in place. Linux's credentials are those of a thread; libc makes the other threads follow.
 
 #include "abi/capability.h"
 #include "base/slab.h"
@@ -14,17 +15,18 @@
 
 #define NO_ID UINT32_MAX
 
-// Dropped from or added to the effective set when the file system user leaves or becomes root (CAP_FS_MASK).
-#define CAPS_OF_FS                                                                                                     \
-    (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) |            \
-     BIT(CAP_LINUX_IMMUTABLE) | BIT(CAP_MKNOD) | BIT(CAP_MAC_OVERRIDE))
+// Dropped from or added to the effective set when the file system user leaves or becomes root
+// (CAP_FS_MASK).
+#define CAPS_OF_FS                                                                         \
+    (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_FOWNER) | \
+     BIT(CAP_FSETID) | BIT(CAP_LINUX_IMMUTABLE) | BIT(CAP_MKNOD) | BIT(CAP_MAC_OVERRIDE))
 
 int64_t cred_commit(struct task *t, struct cred *n)
 {
     const struct cred *old = t->cred;
     // What the process could reach as another user must not be readable by its new one.
-    if (old->euid != n->euid || old->egid != n->egid || old->fsuid != n->fsuid || old->fsgid != n->fsgid ||
-        (n->permitted & ~old->permitted)) {
+    if (old->euid != n->euid || old->egid != n->egid || old->fsuid != n->fsuid ||
+        old->fsgid != n->fsgid || (n->permitted & ~old->permitted)) {
         atomic_store(&t->mm->dumpable, 0);
         t->pdeath_signal = 0;
     }
@@ -145,7 +147,8 @@ int64_t sys_setresuid(struct task *t, uint32_t ruid, uint32_t euid, uint32_t sui
 {
     const struct cred *old = t->cred;
     uint32_t a = old->uid, b = old->euid, c = old->suid;
-    if (!capable(t, CAP_SETUID) && !(is_one_of(ruid, a, b, c) && is_one_of(euid, a, b, c) && is_one_of(suid, a, b, c)))
+    if (!capable(t, CAP_SETUID) &&
+        !(is_one_of(ruid, a, b, c) && is_one_of(euid, a, b, c) && is_one_of(suid, a, b, c)))
         return -EPERM;
     struct cred *n = cred_copy(old);
     if (!n)
@@ -228,7 +231,8 @@ int64_t sys_setresgid(struct task *t, uint32_t rgid, uint32_t egid, uint32_t sgi
 {
     const struct cred *old = t->cred;
     uint32_t a = old->gid, b = old->egid, c = old->sgid;
-    if (!capable(t, CAP_SETGID) && !(is_one_of(rgid, a, b, c) && is_one_of(egid, a, b, c) && is_one_of(sgid, a, b, c)))
+    if (!capable(t, CAP_SETGID) &&
+        !(is_one_of(rgid, a, b, c) && is_one_of(egid, a, b, c) && is_one_of(sgid, a, b, c)))
         return -EPERM;
     struct cred *n = cred_copy(old);
     if (!n)
@@ -268,7 +272,8 @@ int64_t sys_getgroups(struct task *t, int size, uaddr_t list)
         return c->group_count;
     if ((uint32_t)size < c->group_count)
         return -EINVAL;
-    int ret = c->group_count ? copy_out(t, list, c->groups, c->group_count * sizeof(*c->groups)) : 0;
+    int ret =
+        c->group_count ? copy_out(t, list, c->groups, c->group_count * sizeof(*c->groups)) : 0;
     return ret < 0 ? ret : (int64_t)c->group_count;
 }
 

@@ -1,5 +1,5 @@
-// futex(2) as far as it reaches the kernel: priority inheritance, and what the stub refused to answer because it is wrong.
-// set_robust_list(2), get_robust_list(2).
+// futex(2) as far as it reaches the kernel: priority inheritance, and what the stub refused to
+// answer because it is wrong. set_robust_list(2), get_robust_list(2).
 
 #include <linux/futex.h>
 
@@ -31,14 +31,17 @@ static int pi_deadline(struct task *t, uint64_t timeout, bool realtime, nsec_t *
     return ret;
 }
 
-static int64_t lock_pi(struct task *t, uint64_t addr, int op, uint64_t timeout, bool realtime, bool try_only)
+static int64_t lock_pi(struct task *t, uint64_t addr, int op, uint64_t timeout, bool realtime,
+                       bool try_only)
 {
-    struct pi_request r = {.addr = addr, .shared = !(op & FUTEX_PRIVATE_FLAG), .try_only = try_only};
+    struct pi_request r = {
+        .addr = addr, .shared = !(op & FUTEX_PRIVATE_FLAG), .try_only = try_only};
     int ret = pi_deadline(t, try_only ? 0 : timeout, realtime, &r.deadline);
     return ret < 0 ? ret : pi_futex_lock(t, &r);
 }
 
-// The stub answers plain waits and wakes itself. What it leaves is wrong in a way that has to be named, or unknown.
+// The stub answers plain waits and wakes itself. What it leaves is wrong in a way that has to be
+// named, or unknown.
 static int64_t refused(struct task *t, int command, uint64_t timeout)
 {
     struct timespec_wire ts;
@@ -50,11 +53,13 @@ static int64_t refused(struct task *t, int command, uint64_t timeout)
     return timeout && timespec_to_nsec(&ts, &ns) < 0 ? -EINVAL : -ENOSYS;
 }
 
-int64_t sys_futex(struct task *t, uaddr_t uaddr, int op, uint32_t val, uint64_t timeout, uaddr_t uaddr2, uint32_t val3)
+int64_t sys_futex(struct task *t, uaddr_t uaddr, int op, uint32_t val, uint64_t timeout,
+                  uaddr_t uaddr2, uint32_t val3)
 {
     int command = op & FUTEX_CMD_MASK;
     bool realtime = op & FUTEX_CLOCK_REALTIME;
-    if (realtime && command != FUTEX_WAIT_BITSET && command != FUTEX_WAIT_REQUEUE_PI && command != FUTEX_LOCK_PI2)
+    if (realtime && command != FUTEX_WAIT_BITSET && command != FUTEX_WAIT_REQUEUE_PI &&
+        command != FUTEX_LOCK_PI2)
         return -ENOSYS;
     switch (command) {
     case FUTEX_LOCK_PI: // its time is always of the real-time clock

@@ -1,5 +1,6 @@
-// pidfds: a descriptor that names a process by its object, so that no later process with the same number is meant.
-// pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), and what clone(2) and waitid(2) need of them.
+// pidfds: a descriptor that names a process by its object, so that no later process with the same
+// number is meant. pidfd_open(2), pidfd_send_signal(2), pidfd_getfd(2), and what clone(2) and
+// waitid(2) need of them.
 //
 // file.priv is a reference to the thread group; the file is readable when the group is dead.
 //
@@ -61,8 +62,8 @@ const struct file_ops pidfd_file_ops = {
 
 static struct file *create_file(struct thread_group *g, uint32_t flags)
 {
-    struct file *f =
-        file_create_anon(FILE_PIDFD, "[pidfd]", O_RDWR | (flags & O_NONBLOCK), 0600, thread_group_ref(g));
+    struct file *f = file_create_anon(FILE_PIDFD, "[pidfd]", O_RDWR | (flags & O_NONBLOCK), 0600,
+                                      thread_group_ref(g));
     if (!f)
         thread_group_unref(g);
     return f;
@@ -159,8 +160,8 @@ int task_may_attach(struct task *t, struct task *other)
         return 0;
     const struct cred *c = t->cred;
     struct cred *o = task_get_cred(other);
-    bool same = c->uid == o->euid && c->uid == o->suid && c->uid == o->uid && c->gid == o->egid && c->gid == o->sgid &&
-                c->gid == o->gid && !(o->permitted & ~c->permitted);
+    bool same = c->uid == o->euid && c->uid == o->suid && c->uid == o->uid && c->gid == o->egid &&
+                c->gid == o->sgid && c->gid == o->gid && !(o->permitted & ~c->permitted);
     cred_put(o);
     struct mm *mm = task_get_mm(other);
     bool dumpable = mm && atomic_load(&mm->dumpable) == 1;
@@ -196,7 +197,16 @@ int64_t sys_pidfd_getfd(struct task *t, int pidfd, int fd, uint32_t flags)
 
 // ---- kcmp(2) ----
 
-enum { KCMP_FILE, KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND, KCMP_IO, KCMP_SYSVSEM, KCMP_EPOLL_TFD };
+enum {
+    KCMP_FILE,
+    KCMP_VM,
+    KCMP_FILES,
+    KCMP_FS,
+    KCMP_SIGHAND,
+    KCMP_IO,
+    KCMP_SYSVSEM,
+    KCMP_EPOLL_TFD
+};
 
 // An order that shows nothing of the addresses: both are hashed with a key of the sandbox.
 static int64_t compare(struct kernel *k, const void *a, const void *b)
@@ -207,7 +217,8 @@ static int64_t compare(struct kernel *k, const void *a, const void *b)
     return x < y ? 1 : 2;
 }
 
-static int64_t compare_files(struct kernel *k, struct task *a, uint64_t fd_a, struct task *b, uint64_t fd_b)
+static int64_t compare_files(struct kernel *k, struct task *a, uint64_t fd_a, struct task *b,
+                             uint64_t fd_b)
 {
     struct fd_table *ta = task_get_files(a), *tb = task_get_files(b);
     struct file *fa = ta && fd_a <= INT32_MAX ? fd_table_get(ta, (uint32_t)fd_a) : NULL;

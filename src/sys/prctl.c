@@ -1,6 +1,7 @@
 // prctl(2), arch_prctl(2), personality(2), rseq(2), unshare(2).
 //
-// DEVIATION: options that concern hardware mitigation, memory tagging and core scheduling answer as a kernel without them.
+// DEVIATION: options that concern hardware mitigation, memory tagging and core scheduling answer as
+// a kernel without them.
 
 #include <linux/prctl.h>
 #include <sched.h>
@@ -16,9 +17,9 @@
 #include "sys/syscalls-gen.h"
 
 #define TIMER_SLACK_DEFAULT 50000
-#define PR_SET_VMA_NUMBER 0x53564d41
-#define PR_GET_AUXV_NUMBER 0x41555856
-#define VMA_NAME_MAX 80
+#define PR_SET_VMA_NUMBER   0x53564d41
+#define PR_GET_AUXV_NUMBER  0x41555856
+#define VMA_NAME_MAX        80
 
 struct prctl_args {
     uint64_t a2, a3, a4, a5;
@@ -26,7 +27,8 @@ struct prctl_args {
 
 static bool rest_is_zero(const struct prctl_args *a, int from)
 {
-    return (from > 2 || a->a2 == 0) && (from > 3 || a->a3 == 0) && (from > 4 || a->a4 == 0) && a->a5 == 0;
+    return (from > 2 || a->a2 == 0) && (from > 3 || a->a3 == 0) && (from > 4 || a->a4 == 0) &&
+           a->a5 == 0;
 }
 
 static int64_t put_int(struct task *t, uint64_t addr, int32_t value)
@@ -101,7 +103,8 @@ static int64_t set_securebits(struct task *t, uint64_t bits)
     if (bits & ~(uint64_t)(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
         return -EPERM;
     // A locked bit does not change, a lock is not opened.
-    if (((old & SECURE_ALL_LOCKS) >> 1 & (old ^ (uint32_t)bits)) || (old & SECURE_ALL_LOCKS & ~(uint32_t)bits))
+    if (((old & SECURE_ALL_LOCKS) >> 1 & (old ^ (uint32_t)bits)) ||
+        (old & SECURE_ALL_LOCKS & ~(uint32_t)bits))
         return -EPERM;
     if (!capable(t, CAP_SETPCAP))
         return -EPERM;
@@ -260,7 +263,9 @@ static int64_t prctl_process(struct task *t, int option, const struct prctl_args
         // The policy is kept with nobody to act on it: machine checks end at the host.
         if (a->a2 == PR_MCE_KILL_CLEAR)
             return rest_is_zero(a, 3) ? 0 : -EINVAL;
-        return a->a2 == PR_MCE_KILL_SET && a->a3 <= PR_MCE_KILL_DEFAULT && rest_is_zero(a, 4) ? 0 : -EINVAL;
+        return a->a2 == PR_MCE_KILL_SET && a->a3 <= PR_MCE_KILL_DEFAULT && rest_is_zero(a, 4)
+                   ? 0
+                   : -EINVAL;
     case PR_MCE_KILL_GET:
         return rest_is_zero(a, 2) ? PR_MCE_KILL_DEFAULT : -EINVAL;
     case PR_GET_TID_ADDRESS: {
@@ -274,7 +279,8 @@ static int64_t prctl_process(struct task *t, int option, const struct prctl_args
     }
 }
 
-int64_t sys_prctl(struct task *t, int option, uint64_t arg2, uint64_t arg3, uint64_t arg4, uint64_t arg5)
+int64_t sys_prctl(struct task *t, int option, uint64_t arg2, uint64_t arg3, uint64_t arg4,
+                  uint64_t arg5)
 {
     struct prctl_args a = {arg2, arg3, arg4, arg5};
     switch (option) {
@@ -307,10 +313,10 @@ int64_t sys_prctl(struct task *t, int option, uint64_t arg2, uint64_t arg3, uint
 
 // ---- arch_prctl(2) ----
 
-#define ARCH_SET_GS_CODE 0x1001
-#define ARCH_SET_FS_CODE 0x1002
-#define ARCH_GET_FS_CODE 0x1003
-#define ARCH_GET_GS_CODE 0x1004
+#define ARCH_SET_GS_CODE    0x1001
+#define ARCH_SET_FS_CODE    0x1002
+#define ARCH_GET_FS_CODE    0x1003
+#define ARCH_GET_GS_CODE    0x1004
 #define ARCH_GET_CPUID_CODE 0x1011
 #define ARCH_SET_CPUID_CODE 0x1012
 
@@ -388,15 +394,19 @@ int64_t sys_rseq(struct task *t, uaddr_t addr, uint32_t size, int flags, uint32_
 
 // ---- unshare(2) ----
 
-#define CLONE_NAMESPACES 0x7e020080ull // NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; NEWTIME
+#define CLONE_NAMESPACES \
+    0x7e020080ull // NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; NEWTIME
 
 int64_t sys_unshare(struct task *t, uint64_t flags)
 {
-    uint64_t known = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM;
+    uint64_t known =
+        CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM;
     if (flags & ~(known | CLONE_NAMESPACES))
         return -EINVAL;
     if (flags & CLONE_NAMESPACES) // as a kernel without them, which asks for the privilege first
-        return (flags & CLONE_NAMESPACES & ~(uint64_t)CLONE_NEWUSER) && !capable(t, CAP_SYS_ADMIN) ? -EPERM : -EINVAL;
+        return (flags & CLONE_NAMESPACES & ~(uint64_t)CLONE_NEWUSER) && !capable(t, CAP_SYS_ADMIN)
+                   ? -EPERM
+                   : -EINVAL;
     // A thread can't leave its process; asking for what one has already is fine.
     if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) {
         if (__atomic_load_n(&t->group->thread_count, __ATOMIC_RELAXED) > 1)

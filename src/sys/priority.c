@@ -1,4 +1,5 @@
-// Nice values and I/O priorities: setpriority(2), ioprio_set(2) and their kin, which name a task, a process group or a user.
+// Nice values and I/O priorities: setpriority(2), ioprio_set(2) and their kin, which name a task, a
+// process group or a user.
 //
 // DEVIATION: both are kept, checked and shown, and have no effect on the host.
 //
@@ -43,9 +44,9 @@ static void for_each_named(struct task *t, struct each *e, visitor *one)
         if (it)
             visit(t, it, e, one);
     } else {
-        struct process_group *pg = e->who ? process_group_find_locked((uint32_t)e->who) : t->group->pgrp;
-        list_for_each(it, &k->tasks, all_node)
-        {
+        struct process_group *pg =
+            e->who ? process_group_find_locked((uint32_t)e->who) : t->group->pgrp;
+        list_for_each (it, &k->tasks, all_node) {
             if (e->which == WHICH_PGRP ? pg && it->group->pgrp == pg : task_uid(it) == uid)
                 visit(t, it, e, one);
         }
@@ -61,7 +62,8 @@ static int set_nice(struct task *t, struct task *other, int nice)
     cred_put(o);
     if (!same && !capable(t, CAP_SYS_NICE))
         return -EPERM;
-    if (nice < other->nice && (uint64_t)(20 - nice) > task_rlimit(other, RLIMIT_NICE) && !capable(t, CAP_SYS_NICE))
+    if (nice < other->nice && (uint64_t)(20 - nice) > task_rlimit(other, RLIMIT_NICE) &&
+        !capable(t, CAP_SYS_NICE))
         return -EACCES;
     other->nice = nice;
     return 0;
@@ -94,8 +96,8 @@ int64_t sys_getpriority(struct task *t, int which, int who)
 
 enum { IOPRIO_NONE, IOPRIO_RT, IOPRIO_BE, IOPRIO_IDLE };
 #define IOPRIO_CLASS(p) ((p) >> 13 & 7)
-#define IOPRIO_DATA(p) ((p)&0x1fff)
-#define IOPRIO_TOP 0x10000
+#define IOPRIO_DATA(p)  ((p)&0x1fff)
+#define IOPRIO_TOP      0x10000
 
 static int check_ioprio(struct task *t, int ioprio)
 {
@@ -121,7 +123,8 @@ static int set_ioprio(struct task *t, struct task *other, int ioprio)
     return 0;
 }
 
-// The best of several is the lowest value: turned round, so that the highest result wins. None is shown as such for one task.
+// The best of several is the lowest value: turned round, so that the highest result wins. None is
+// shown as such for one task.
 static int get_ioprio(struct task *t, struct task *other, int value)
 {
     return IOPRIO_TOP - other->ioprio;

@@ -82,7 +82,8 @@ int64_t sys_vfork(struct task *t)
     return task_clone(t, &r);
 }
 
-int64_t sys_clone(struct task *t, uint64_t flags, uint64_t stack, uaddr_t parent_tid, uaddr_t child_tid, uint64_t tls)
+int64_t sys_clone(struct task *t, uint64_t flags, uint64_t stack, uaddr_t parent_tid,
+                  uaddr_t child_tid, uint64_t tls)
 {
     struct clone_request r = {
         .flags = (flags & 0xffffffff) & ~(uint64_t)CSIGNAL,
@@ -102,7 +103,8 @@ int64_t sys_clone(struct task *t, uint64_t flags, uint64_t stack, uaddr_t parent
 }
 
 struct clone_args_wire {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size, cgroup;
 };
 _Static_assert(sizeof(struct clone_args_wire) == 88, "struct clone_args is 88 bytes");
 #define CLONE_ARGS_SIZE_VER0 64
@@ -259,7 +261,8 @@ static int wait_target(struct task *t, int which, int id, struct wait_request *r
     }
 }
 
-static int64_t copy_out_waited(struct task *t, bool found, const struct wait_result *res, uaddr_t info, uaddr_t usage)
+static int64_t copy_out_waited(struct task *t, bool found, const struct wait_result *res,
+                               uaddr_t info, uaddr_t usage)
 {
     if (usage.a && found) {
         struct rusage_wire w;
@@ -288,7 +291,8 @@ int64_t sys_waitid(struct task *t, int which, int id, uaddr_t info, int options,
 {
     struct wait_request r = {.options = options};
     struct wait_result res = {0};
-    if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
+    if (options &
+        ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
         return -EINVAL;
     if (!(options & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;

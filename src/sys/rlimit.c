@@ -1,4 +1,5 @@
-// Limits, usage and what the system says of itself: getrlimit(2), getrusage(2), times(2), sysinfo(2), uname(2), host names.
+// Limits, usage and what the system says of itself: getrlimit(2), getrusage(2), times(2),
+// sysinfo(2), uname(2), host names.
 
 #include <sys/resource.h>
 #include <time.h>
@@ -17,8 +18,8 @@ struct rlimit_wire {
     uint64_t soft, hard;
 };
 
-static int64_t change(struct task *t, struct thread_group *g, uint32_t resource, const struct rlimit_wire *w,
-                      struct rlimit_value *old)
+static int64_t change(struct task *t, struct thread_group *g, uint32_t resource,
+                      const struct rlimit_wire *w, struct rlimit_value *old)
 {
     struct rlimit_value v = {w->soft, w->hard};
     return rlimit_set(t, g, (int)resource, &v, old);
@@ -49,8 +50,8 @@ static int may_limit(struct task *t, struct task *other)
         return 0;
     const struct cred *c = t->cred;
     struct cred *o = task_get_cred(other);
-    bool same = c->uid == o->euid && c->uid == o->suid && c->uid == o->uid && c->gid == o->egid && c->gid == o->sgid &&
-                c->gid == o->gid;
+    bool same = c->uid == o->euid && c->uid == o->suid && c->uid == o->uid && c->gid == o->egid &&
+                c->gid == o->sgid && c->gid == o->gid;
     cred_put(o);
     return same || capable(t, CAP_SYS_RESOURCE) ? 0 : -EPERM;
 }
@@ -145,7 +146,8 @@ int64_t sys_sysinfo(struct task *t, uaddr_t out)
     struct kernel *k = t->kernel;
     uint64_t shared = k->memfile ? memfile_total_bytes(k->memfile) : 0;
     nsec_t uptime = 0;
-    (void)clock_read(CLOCK_BOOTTIME, &uptime); // the clock that the guest reads by itself: the host's
+    (void)clock_read(CLOCK_BOOTTIME,
+                     &uptime); // the clock that the guest reads by itself: the host's
     struct sysinfo_wire w = {
         .uptime = (uptime + NSEC_PER_SEC - 1) / NSEC_PER_SEC,
         .totalram = k->memory_limit,
@@ -166,8 +168,10 @@ struct utsname_wire {
 int64_t sys_uname(struct task *t, uaddr_t out)
 {
     struct kernel *k = t->kernel;
-    struct utsname_wire w = {
-        .sysname = UTS_SYSNAME, .release = UTS_RELEASE, .version = UTS_VERSION, .machine = UTS_MACHINE};
+    struct utsname_wire w = {.sysname = UTS_SYSNAME,
+                             .release = UTS_RELEASE,
+                             .version = UTS_VERSION,
+                             .machine = UTS_MACHINE};
     lock_take(&k->misc_lock);
     memcpy(w.nodename, k->uts.nodename, sizeof(w.nodename));
     memcpy(w.domainname, k->uts.domainname, sizeof(w.domainname));

@@ -1,9 +1,12 @@
-// Scheduling policies, their parameters, and affinity. Affinity is the host's; policies are kept, checked and shown, while
-// the host schedules all guest threads as ordinary ones. Nice values: priority.c.
+// Scheduling policies, their parameters, and affinity. Affinity is the host's; policies are kept,
+// checked and shown, while the host schedules all guest threads as ordinary ones. Nice values:
+// priority.c.
 //
-// DEVIATION: SCHED_FIFO and SCHED_RR have no effect on the host. SCHED_DEADLINE is refused (EINVAL).
+// DEVIATION: SCHED_FIFO and SCHED_RR have no effect on the host. SCHED_DEADLINE is refused
+// (EINVAL).
 //
-// Locking: policy and priority are words of a task, written under tasks_lock; affinity is under task.lock.
+// Locking: policy and priority are words of a task, written under tasks_lock; affinity is under
+// task.lock.
 
 #include <sched.h>
 #include <sys/resource.h>
@@ -20,7 +23,7 @@
 #define SCHED_RESET_ON_FORK 0x40000000
 #endif
 #define SCHED_DEADLINE_NUMBER 6
-#define AFFINITY_WORDS 16u
+#define AFFINITY_WORDS        16u
 
 static bool is_realtime(int policy)
 {
@@ -29,7 +32,8 @@ static bool is_realtime(int policy)
 
 static bool is_known(int policy)
 {
-    return policy == SCHED_OTHER || is_realtime(policy) || policy == SCHED_BATCH || policy == SCHED_IDLE;
+    return policy == SCHED_OTHER || is_realtime(policy) || policy == SCHED_BATCH ||
+           policy == SCHED_IDLE;
 }
 
 // The task that pid names (0: the caller): a reference. NULL: -ESRCH.
@@ -78,7 +82,8 @@ static int check_request(struct task *t, struct task *other, const struct sched_
     uint64_t nice_limit = task_rlimit(other, RLIMIT_NICE);
     if (r->set_nice && r->nice < other->nice && (uint64_t)(20 - r->nice) > nice_limit)
         return -EPERM;
-    if (other->sched_policy == SCHED_IDLE && r->policy != SCHED_IDLE && (uint64_t)(20 - other->nice) > nice_limit)
+    if (other->sched_policy == SCHED_IDLE && r->policy != SCHED_IDLE &&
+        (uint64_t)(20 - other->nice) > nice_limit)
         return -EPERM;
     if (other->sched_reset_on_fork && !r->reset_on_fork)
         return -EPERM;
@@ -185,7 +190,9 @@ int64_t sys_sched_rr_get_interval(struct task *t, int pid, uaddr_t out)
     int policy = other->sched_policy;
     task_unref(other);
     // Linux's defaults: 100 ms for round robin, none for FIFO, about a slice for the rest.
-    struct timespec_wire ts = {0, policy == SCHED_RR ? 100000000 : policy == SCHED_FIFO ? 0 : 4000000};
+    struct timespec_wire ts = {0, policy == SCHED_RR     ? 100000000
+                                  : policy == SCHED_FIFO ? 0
+                                                         : 4000000};
     return copy_out_value(t, out, &ts);
 }
 
@@ -199,9 +206,9 @@ struct sched_attr_wire {
 };
 _Static_assert(sizeof(struct sched_attr_wire) == 56, "struct sched_attr is 56 bytes");
 #define SCHED_ATTR_SIZE_VER0 48
-#define ATTR_RESET_ON_FORK 0x1ull
-#define ATTR_KEEP_POLICY 0x8ull
-#define ATTR_KEEP_PARAMS 0x10ull
+#define ATTR_RESET_ON_FORK   0x1ull
+#define ATTR_KEEP_POLICY     0x8ull
+#define ATTR_KEEP_PARAMS     0x10ull
 
 static int copy_in_attr(struct task *t, uaddr_t addr, struct sched_attr_wire *a)
 {
@@ -325,8 +332,8 @@ int64_t sys_sched_getaffinity(struct task *t, int pid, uint64_t len, uaddr_t mas
 
 int64_t sys_getcpu(struct task *t, uaddr_t cpu, uaddr_t node)
 {
-    // The guest's thread and its kernel thread are kept on one CPU: this one is as good an answer as any by the time that
-    // it is read.
+    // The guest's thread and its kernel thread are kept on one CPU: this one is as good an answer
+    // as any by the time that it is read.
     uint32_t here = (uint32_t)MAX(sched_getcpu(), 0), zero = 0;
     if (cpu.a && copy_out_value(t, cpu, &here) < 0)
         return -EFAULT;

@@ -14,10 +14,11 @@ struct sigaction_wire {
     uint64_t handler, flags, restorer, mask;
 };
 
-// What a kernel of today knows; the others are cleared so that a program can find out (sigaction(2), SA_UNSUPPORTED).
-#define SA_KNOWN                                                                                                       \
-    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND | 0x04000000ul |   \
-     0x800ul)
+// What a kernel of today knows; the others are cleared so that a program can find out
+// (sigaction(2), SA_UNSUPPORTED).
+#define SA_KNOWN                                                                       \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | \
+     SA_RESETHAND | 0x04000000ul | 0x800ul)
 
 int64_t sys_rt_sigaction(struct task *t, int sig, uaddr_t in, uaddr_t out, uint64_t set_size)
 {
@@ -28,8 +29,10 @@ int64_t sys_rt_sigaction(struct task *t, int sig, uaddr_t in, uaddr_t out, uint6
     if (in.a) {
         if (copy_in_value(t, &w, in) < 0)
             return -EFAULT;
-        action = (struct signal_action){
-            .handler = w.handler, .flags = w.flags & (SA_KNOWN & 0xffffffff), .restorer = w.restorer, .mask = w.mask};
+        action = (struct signal_action){.handler = w.handler,
+                                        .flags = w.flags & (SA_KNOWN & 0xffffffff),
+                                        .restorer = w.restorer,
+                                        .mask = w.mask};
     }
     int ret = signal_set_action(t, sig, in.a ? &action : NULL, &old);
     if (ret < 0 || !out.a)
@@ -113,7 +116,8 @@ static void set_wait_signals(struct task *t, uint64_t set)
     lock_release(&t->group->sig_lock);
 }
 
-static int64_t wait_for_signal(struct task *t, uint64_t set, nsec_t deadline, struct linux_siginfo *info)
+static int64_t wait_for_signal(struct task *t, uint64_t set, nsec_t deadline,
+                               struct linux_siginfo *info)
 {
     int sig = dequeue_or_recalc(t, set, info);
     if (sig || deadline <= clock_monotonic())
@@ -133,7 +137,8 @@ static int64_t wait_for_signal(struct task *t, uint64_t set, nsec_t deadline, st
     return ret == -ETIMEDOUT ? -EAGAIN : -EINTR; // never restarted
 }
 
-int64_t sys_rt_sigtimedwait(struct task *t, uaddr_t set_addr, uaddr_t info_out, uaddr_t timeout, uint64_t set_size)
+int64_t sys_rt_sigtimedwait(struct task *t, uaddr_t set_addr, uaddr_t info_out, uaddr_t timeout,
+                            uint64_t set_size)
 {
     uint64_t set;
     nsec_t deadline;
@@ -167,7 +172,8 @@ static bool valid_signal(int sig)
 }
 
 // One process. tasks_lock held, which keeps it from going and its session from changing.
-static int kill_group_locked(struct task *t, struct thread_group *g, int sig, const struct linux_siginfo *info)
+static int kill_group_locked(struct task *t, struct thread_group *g, int sig,
+                             const struct linux_siginfo *info)
 {
     if (!valid_signal(sig))
         return -EINVAL;
@@ -177,15 +183,15 @@ static int kill_group_locked(struct task *t, struct thread_group *g, int sig, co
     return ret;
 }
 
-static int kill_pgrp_locked(struct task *t, struct process_group *pg, int sig, const struct linux_siginfo *info)
+static int kill_pgrp_locked(struct task *t, struct process_group *pg, int sig,
+                            const struct linux_siginfo *info)
 {
     struct thread_group *g;
     int ret = -ESRCH;
     bool any = false;
     if (!pg)
         return -ESRCH;
-    list_for_each(g, &pg->members, pgrp_node)
-    {
+    list_for_each (g, &pg->members, pgrp_node) {
         ret = kill_group_locked(t, g, sig, info);
         any = any || ret == 0;
     }
@@ -197,8 +203,7 @@ static int kill_all_locked(struct task *t, int sig, const struct linux_siginfo *
     struct kernel *k = t->kernel;
     struct task *it;
     int ret = 0, count = 0;
-    list_for_each(it, &k->tasks, all_node)
-    {
+    list_for_each (it, &k->tasks, all_node) {
         struct thread_group *g = it->group;
         if (it != g->leader || g == k->init->group || g == t->group)
             continue;
@@ -224,7 +229,8 @@ static int64_t kill_pid(struct task *t, int pid, int sig, const struct linux_sig
     } else if (pid == -1) {
         ret = kill_all_locked(t, sig, info);
     } else {
-        ret = kill_pgrp_locked(t, pid ? process_group_find_locked((uint32_t)-pid) : t->group->pgrp, sig, info);
+        ret = kill_pgrp_locked(t, pid ? process_group_find_locked((uint32_t)-pid) : t->group->pgrp,
+                               sig, info);
     }
     lock_release(&k->tasks_lock);
     return ret;
@@ -236,7 +242,8 @@ int64_t sys_kill(struct task *t, int pid, int sig)
     return kill_pid(t, pid, sig, &info);
 }
 
-static int64_t kill_thread(struct task *t, int tgid, int tid, int sig, const struct linux_siginfo *info)
+static int64_t kill_thread(struct task *t, int tgid, int tid, int sig,
+                           const struct linux_siginfo *info)
 {
     struct kernel *k = t->kernel;
     int64_t ret = -ESRCH;
@@ -263,8 +270,10 @@ int64_t sys_tgkill(struct task *t, int tgid, int tid, int sig)
     return tid <= 0 || tgid <= 0 ? -EINVAL : kill_thread(t, tgid, tid, sig, &info);
 }
 
-// A program may say what it likes to itself; to others only what can't be taken for the kernel's word or kill(2)'s.
-static int copy_in_info(struct task *t, uaddr_t addr, int sig, bool self, struct linux_siginfo *info)
+// A program may say what it likes to itself; to others only what can't be taken for the kernel's
+// word or kill(2)'s.
+static int copy_in_info(struct task *t, uaddr_t addr, int sig, bool self,
+                        struct linux_siginfo *info)
 {
     if (copy_in_value(t, info, addr) < 0)
         return -EFAULT;
@@ -293,7 +302,8 @@ int64_t sys_rt_tgsigqueueinfo(struct task *t, int tgid, int tid, int sig, uaddr_
 }
 
 // For pidfd_send_signal(2): a reference to g is held.
-int64_t signal_send_by_pidfd(struct task *t, struct thread_group *g, int sig, const struct linux_siginfo *given)
+int64_t signal_send_by_pidfd(struct task *t, struct thread_group *g, int sig,
+                             const struct linux_siginfo *given)
 {
     struct linux_siginfo info = given ? *given : user_info(t, sig, SI_USER);
     struct kernel *k = t->kernel;

@@ -5,13 +5,14 @@
 #include "base/types.h"
 #include "mm/copy.h"
 
-// Nanoseconds of a time; what does not fit is "for ever" (NSEC_MAX - 1). -EINVAL for a time that isn't normalised or
-// lies before the epoch.
+// Nanoseconds of a time; what does not fit is "for ever" (NSEC_MAX - 1). -EINVAL for a time that
+// isn't normalised or lies before the epoch.
 static inline int timespec_to_nsec(const struct timespec_wire *ts, nsec_t *out)
 {
     if (ts->sec < 0 || ts->nsec < 0 || ts->nsec >= NSEC_PER_SEC)
         return -EINVAL;
-    *out = ts->sec > (NSEC_MAX - 1) / NSEC_PER_SEC - 1 ? NSEC_MAX - 1 : ts->sec * NSEC_PER_SEC + ts->nsec;
+    *out = ts->sec > (NSEC_MAX - 1) / NSEC_PER_SEC - 1 ? NSEC_MAX - 1
+                                                       : ts->sec * NSEC_PER_SEC + ts->nsec;
     return 0;
 }
 
@@ -38,5 +39,6 @@ static inline struct timeval_wire timeval_from_nsec(nsec_t ns, bool up)
 
 // A deadline on CLOCK_MONOTONIC, `ns` from now.
 nsec_t deadline_after(nsec_t ns);
-// Reads a timespec that is a time-out: *deadline is NSEC_MAX for a null address. 0, -EFAULT, -EINVAL.
+// Reads a timespec that is a time-out: *deadline is NSEC_MAX for a null address. 0, -EFAULT,
+// -EINVAL.
 int copy_in_timeout(struct task *t, uaddr_t addr, nsec_t *deadline);

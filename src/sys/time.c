@@ -1,7 +1,7 @@
 // Clocks, sleeping, interval timers and POSIX timers.
 //
-// DEVIATION: no clock can be set (EPERM, as without CAP_SYS_TIME in the initial user namespace); adjtimex() shows a clock
-// that is not synchronised.
+// DEVIATION: no clock can be set (EPERM, as without CAP_SYS_TIME in the initial user namespace);
+// adjtimex() shows a clock that is not synchronised.
 
 #include <sys/time.h>
 #include <sys/timex.h>
@@ -125,9 +125,15 @@ static int64_t show_timex(struct task *t, uaddr_t addr)
         return ret;
     if (tx.modes != 0 && tx.modes != ADJ_OFFSET_SS_READ)
         return -EPERM;
-    tx = (struct timex_wire){
-        .modes = tx.modes, .maxerror = 16000000, .esterror = 16000000, .status = STA_UNSYNC, .constant = 2,
-        .precision = 1, .tolerance = 32768000, .time = timeval_from_nsec(clock_realtime(), false), .tick = 10000};
+    tx = (struct timex_wire){.modes = tx.modes,
+                             .maxerror = 16000000,
+                             .esterror = 16000000,
+                             .status = STA_UNSYNC,
+                             .constant = 2,
+                             .precision = 1,
+                             .tolerance = 32768000,
+                             .time = timeval_from_nsec(clock_realtime(), false),
+                             .tick = 10000};
     ret = copy_out_value(t, addr, &tx);
     return ret < 0 ? ret : TIME_ERROR;
 }
@@ -168,7 +174,8 @@ static int64_t sleep_relative(struct task *t, nsec_t deadline, uaddr_t remaining
         if (copy_out_value(t, remaining, &ts) < 0)
             return -EFAULT;
     }
-    t->restart = (struct restart_block){.kind = RESTART_SLEEP, .deadline = deadline, .remaining = remaining};
+    t->restart =
+        (struct restart_block){.kind = RESTART_SLEEP, .deadline = deadline, .remaining = remaining};
     return -ERESTART_RESTARTBLOCK;
 }
 
@@ -201,7 +208,8 @@ int64_t sys_nanosleep(struct task *t, uaddr_t request, uaddr_t remaining)
     return sleep_relative(t, deadline_after(ns), remaining);
 }
 
-// Sleeps until a CPU clock has reached `until`; the shortest time in which it could is slept again and again.
+// Sleeps until a CPU clock has reached `until`; the shortest time in which it could is slept again
+// and again.
 static int sleep_on_cpu_clock(struct task *t, int clock, nsec_t until, nsec_t *left)
 {
     for (;;) {
@@ -223,7 +231,8 @@ static int64_t nanosleep_cpu(struct task *t, int clock, bool absolute, nsec_t ns
 {
     nsec_t now, left = 0;
     int which = clock == CLOCK_PROCESS_CPUTIME_ID ? 0 : clock;
-    if (which < 0 && CPU_CLOCK_PER_THREAD(which) && (CPU_CLOCK_PID(which) == 0 || (uint32_t)CPU_CLOCK_PID(which) == t->tid))
+    if (which < 0 && CPU_CLOCK_PER_THREAD(which) &&
+        (CPU_CLOCK_PID(which) == 0 || (uint32_t)CPU_CLOCK_PID(which) == t->tid))
         return -EINVAL;
     int ret = clock_read(clock, &now);
     if (ret < 0)
@@ -243,14 +252,15 @@ static int64_t nanosleep_cpu(struct task *t, int clock, bool absolute, nsec_t ns
     return -ERESTARTNOHAND;
 }
 
-int64_t sys_clock_nanosleep(struct task *t, int clock, int flags, uaddr_t request, uaddr_t remaining)
+int64_t sys_clock_nanosleep(struct task *t, int clock, int flags, uaddr_t request,
+                            uaddr_t remaining)
 {
     struct timespec_wire ts;
     nsec_t ns = 0, now;
     if (!clock_is_cpu(clock) && !clock_is_fixed(clock))
         return -EINVAL;
-    if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_REALTIME_COARSE ||
-        clock == CLOCK_MONOTONIC_COARSE)
+    if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW ||
+        clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE)
         return -EOPNOTSUPP;
     int ret = copy_in_value(t, &ts, request);
     if (ret == 0)
@@ -260,7 +270,8 @@ int64_t sys_clock_nanosleep(struct task *t, int clock, int flags, uaddr_t reques
     bool absolute = flags & TIMER_ABSTIME;
     if (clock_is_cpu(clock))
         return nanosleep_cpu(t, clock, absolute, ns, remaining);
-    if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) && !capable(t, CAP_WAKE_ALARM))
+    if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) &&
+        !capable(t, CAP_WAKE_ALARM))
         return -EPERM;
     if (!absolute)
         return sleep_relative(t, deadline_after(ns), remaining);
@@ -296,7 +307,8 @@ int64_t sys_setitimer(struct task *t, int which, uaddr_t in, uaddr_t out)
     struct itimer_setting set, old;
     if (in.a && copy_in_value(t, &w, in) < 0)
         return -EFAULT;
-    if (timeval_to_nsec(&w.interval, &set.interval) < 0 || timeval_to_nsec(&w.value, &set.value) < 0)
+    if (timeval_to_nsec(&w.interval, &set.interval) < 0 ||
+        timeval_to_nsec(&w.value, &set.value) < 0)
         return -EINVAL;
     if (which < ITIMER_REAL || which > ITIMER_PROF)
         return -EINVAL;
@@ -318,12 +330,16 @@ int64_t sys_alarm(struct task *t, uint32_t seconds)
 int64_t sys_timer_create(struct task *t, int clock, uaddr_t event, uaddr_t id_out)
 {
     struct sigevent_wire e;
-    struct timer_request r = {.clock_id = clock, .notify = SIGEV_SIGNAL, .signo = SIGALRM, .default_event = true};
+    struct timer_request r = {
+        .clock_id = clock, .notify = SIGEV_SIGNAL, .signo = SIGALRM, .default_event = true};
     if (event.a) {
         if (copy_in_value(t, &e, event) < 0)
             return -EFAULT;
-        r = (struct timer_request){
-            .clock_id = clock, .notify = e.notify, .signo = e.signo, .value = e.value, .tid = (uint32_t)e.tid};
+        r = (struct timer_request){.clock_id = clock,
+                                   .notify = e.notify,
+                                   .signo = e.signo,
+                                   .value = e.value,
+                                   .tid = (uint32_t)e.tid};
     }
     int64_t id = posix_timer_create(t, &r);
     if (id < 0)
@@ -338,7 +354,8 @@ int64_t sys_timer_create(struct task *t, int clock, uaddr_t event, uaddr_t id_ou
 
 static struct itimerspec_wire setting_to_linux(const struct timer_setting *s)
 {
-    return (struct itimerspec_wire){.interval = timespec_from_nsec(s->interval), .value = timespec_from_nsec(s->value)};
+    return (struct itimerspec_wire){.interval = timespec_from_nsec(s->interval),
+                                    .value = timespec_from_nsec(s->value)};
 }
 
 int64_t sys_timer_settime(struct task *t, int id, int flags, uaddr_t in, uaddr_t out)
@@ -349,7 +366,8 @@ int64_t sys_timer_settime(struct task *t, int id, int flags, uaddr_t in, uaddr_t
         return -EINVAL;
     if (copy_in_value(t, &w, in) < 0)
         return -EFAULT;
-    if (timespec_to_nsec(&w.interval, &set.interval) < 0 || timespec_to_nsec(&w.value, &set.value) < 0)
+    if (timespec_to_nsec(&w.interval, &set.interval) < 0 ||
+        timespec_to_nsec(&w.value, &set.value) < 0)
         return -EINVAL;
     int ret = posix_timer_set(t, id, flags & TIMER_ABSTIME, &set, &old);
     if (ret < 0 || !out.a)
