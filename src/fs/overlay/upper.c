@@ -24,6 +24,9 @@ struct inode *ovl_detach_locked(struct inode *inode)
     struct inode *parent = oi->parent;
     oi->parent = NULL;
     oi->pinned = true;
+    // The image's other names of this file are inodes of their own: this one has one name. Nobody has changed the count before.
+    if (!S_ISDIR(inode->mode))
+        __atomic_store_n(&inode->nlink, 1, __ATOMIC_RELAXED);
     return parent;
 }
 
