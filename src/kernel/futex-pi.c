@@ -9,12 +9,11 @@
 // changes it, under the bucket's lock. A waiter that finds the bit gone again marks the word anew.
 //
 // DEVIATION: the owner's priority is not raised; waiters are served in order of arrival.
-// FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI are refused (ENOSYS).
 //
 // Locking: bucket.lock (LOCK_RANK_PI_FUTEX, may sleep: it is held over copies of the word, which
 // wait for no stub).
 
-#include "kernel/futex.h"
+#include "kernel/futex-int.h"
 
 #include <stdatomic.h>
 
@@ -25,33 +24,6 @@
 #include "mm/copy.h"
 #include "mm/mm.h"
 #include "platform/platform.h"
-
-#define PI_BUCKETS 64u
-
-struct futex_key {
-    uint64_t object; // address space, or device and inode of a shared file
-    uint64_t inode;
-    uint64_t offset;
-};
-
-struct pi_waiter {
-    struct list node; // pi_bucket.waiters
-    struct futex_key key;
-    struct task *task;
-    uint64_t addr;
-    uint32_t owner; // thread id in the word when it began to wait, or was last changed
-    bool granted;   // the word is ours; GUARDED_BY(bucket lock)
-    bool orphaned;  // the owner died and the word could not be written
-};
-
-struct pi_bucket {
-    struct lock lock;    // LOCK_RANK_PI_FUTEX
-    struct list waiters; // GUARDED_BY(lock)
-};
-
-struct pi_table {
-    struct pi_bucket buckets[PI_BUCKETS];
-};
 
 int pi_futex_init(struct kernel *k)
 {
@@ -84,7 +56,7 @@ static struct vma *find_vma_locked(struct mm *mm, uint64_t addr)
 }
 
 // Private words go by address space and address; shared ones by what is mapped there.
-static int make_key(struct task *t, uint64_t addr, bool shared, struct futex_key *key)
+int pi_make_key(struct task *t, uint64_t addr, bool shared, struct futex_key *key)
 {
     if (addr & 3)
         return -EINVAL;
@@ -107,32 +79,32 @@ static int make_key(struct task *t, uint64_t addr, bool shared, struct futex_key
     return v ? 0 : -EFAULT;
 }
 
-static bool key_equal(const struct futex_key *a, const struct futex_key *b)
+bool pi_key_equal(const struct futex_key *a, const struct futex_key *b)
 {
     return a->object == b->object && a->inode == b->inode && a->offset == b->offset;
 }
 
-static struct pi_bucket *bucket_of(struct kernel *k, const struct futex_key *key)
+struct pi_bucket *pi_bucket_of(struct kernel *k, const struct futex_key *key)
 {
     return &k->pi_futexes->buckets[siphash(&k->hash_key, key, sizeof(*key)) % PI_BUCKETS];
 }
 
-static struct pi_waiter *first_waiter_locked(struct pi_bucket *b, const struct futex_key *key)
+struct pi_waiter *pi_first_waiter_locked(struct pi_bucket *b, const struct futex_key *key)
 {
     struct pi_waiter *w;
     list_for_each (w, &b->waiters, node) {
-        if (key_equal(&w->key, key))
+        if (!w->on_condition && pi_key_equal(&w->key, key))
             return w;
     }
     return NULL;
 }
 
-static bool read_word(struct mm *mm, uint64_t addr, uint32_t *word)
+bool pi_read_word(struct mm *mm, uint64_t addr, uint32_t *word)
 {
     return copy_in_mm(mm, word, addr, sizeof(*word)) == sizeof(*word);
 }
 
-static bool write_word(struct mm *mm, uint64_t addr, uint32_t word)
+bool pi_write_word(struct mm *mm, uint64_t addr, uint32_t word)
 {
     return copy_out_mm(mm, addr, &word, sizeof(word)) == sizeof(word);
 }
@@ -147,7 +119,7 @@ static int attempt_locked(struct task *t, struct pi_bucket *b, const struct fute
                           uint64_t addr, struct task **owner)
 {
     uint32_t word;
-    if (!read_word(t->mm, addr, &word))
+    if (!pi_read_word(t->mm, addr, &word))
         return -EFAULT;
     uint32_t tid = word & FUTEX_TID;
     if (tid == t->tid)
@@ -156,21 +128,32 @@ static int attempt_locked(struct task *t, struct pi_bucket *b, const struct fute
         return ATTEMPT_UNMARKED;
     if (tid == 0) {
         uint32_t mine =
-            t->tid | (word & FUTEX_DIED) | (first_waiter_locked(b, key) ? FUTEX_WAITS : 0);
-        return write_word(t->mm, addr, mine) ? ATTEMPT_TAKEN : -EFAULT;
+            t->tid | (word & FUTEX_DIED) | (pi_first_waiter_locked(b, key) ? FUTEX_WAITS : 0);
+        return pi_write_word(t->mm, addr, mine) ? ATTEMPT_TAKEN : -EFAULT;
     }
     *owner = task_find(tid);
     return *owner ? ATTEMPT_OWNED : -ESRCH;
 }
 
-static int sleep_for(struct task *t, struct pi_bucket *b, struct pi_waiter *w, nsec_t deadline)
+// The bucket that w is on now, locked: a requeue may move it meanwhile.
+static struct pi_bucket *lock_bucket_of(struct pi_waiter *w)
+{
+    for (;;) {
+        struct pi_bucket *b = atomic_load(&w->bucket);
+        lock_take(&b->lock);
+        if (b == atomic_load(&w->bucket))
+            return b;
+        lock_release(&b->lock);
+    }
+}
+
+int pi_sleep(struct pi_waiter *w, nsec_t deadline)
 {
     int ret = 0;
     for (;;) {
-        wait_arm(t);
-        lock_take(&b->lock);
-        bool done = w->granted || w->orphaned;
-        if (done || ret < 0) {
+        wait_arm(w->task);
+        struct pi_bucket *b = lock_bucket_of(w);
+        if (w->granted || w->orphaned || ret < 0) {
             list_remove(&w->node);
             lock_release(&b->lock);
             if (w->granted)
@@ -178,18 +161,18 @@ static int sleep_for(struct task *t, struct pi_bucket *b, struct pi_waiter *w, n
             return w->orphaned ? -ESRCH : ret;
         }
         lock_release(&b->lock);
-        ret = wait_sleep(t, deadline);
+        ret = wait_sleep(w->task, deadline);
     }
 }
 
 int64_t pi_futex_lock(struct task *t, const struct pi_request *r)
 {
     struct futex_key key;
-    int ret = make_key(t, r->addr, r->shared, &key);
+    int ret = pi_make_key(t, r->addr, r->shared, &key);
     if (ret < 0)
         return ret;
-    struct pi_bucket *b = bucket_of(t->kernel, &key);
-    struct pi_waiter w = {.key = key, .task = t, .addr = r->addr};
+    struct pi_bucket *b = pi_bucket_of(t->kernel, &key);
+    struct pi_waiter w = {.key = key, .task = t, .addr = r->addr, .bucket = b};
     list_init(&w.node);
     for (;;) {
         struct task *owner = NULL;
@@ -202,7 +185,8 @@ int64_t pi_futex_lock(struct task *t, const struct pi_request *r)
         }
         lock_release(&b->lock);
         if (ret != ATTEMPT_UNMARKED) {
-            bool ended = owner && atomic_load(&owner->state) >= TASK_ZOMBIE;
+            // It may have looked for waiters just before this one came.
+            bool ended = owner && __atomic_load_n(&owner->exiting, __ATOMIC_SEQ_CST);
             task_unref(owner);
             if (ret == ATTEMPT_OWNED && ended)
                 pi_futex_owner_gone(t->kernel, w.owner);
@@ -218,7 +202,7 @@ int64_t pi_futex_lock(struct task *t, const struct pi_request *r)
         return ret;
     if (r->try_only)
         return -EAGAIN;
-    ret = sleep_for(t, b, &w, r->deadline);
+    ret = pi_sleep(&w, r->deadline);
     return ret == -ERESTARTSYS ? -ERESTARTNOINTR : ret;
 }
 
@@ -228,18 +212,18 @@ int64_t pi_futex_lock(struct task *t, const struct pi_request *r)
 static bool hand_over_locked(struct pi_bucket *b, const struct futex_key *key, struct mm *mm,
                              uint64_t addr, uint32_t died)
 {
-    struct pi_waiter *w = first_waiter_locked(b, key), *it;
+    struct pi_waiter *w = pi_first_waiter_locked(b, key), *it;
     if (!w)
-        return write_word(mm, addr, died);
+        return pi_write_word(mm, addr, died);
     list_remove(&w->node);
     uint32_t tid = w->task->tid;
-    bool more = first_waiter_locked(b, key) != NULL;
-    if (!write_word(mm, addr, tid | died | (more ? FUTEX_WAITS : 0))) {
+    bool more = pi_first_waiter_locked(b, key) != NULL;
+    if (!pi_write_word(mm, addr, tid | died | (more ? FUTEX_WAITS : 0))) {
         list_push_front(&b->waiters, &w->node);
         return false;
     }
     list_for_each (it, &b->waiters, node) {
-        if (key_equal(&it->key, key))
+        if (pi_key_equal(&it->key, key))
             it->owner = tid;
     }
     if (more)
@@ -253,12 +237,12 @@ int64_t pi_futex_unlock(struct task *t, uint64_t addr, bool shared)
 {
     struct futex_key key;
     uint32_t word;
-    int ret = make_key(t, addr, shared, &key);
+    int ret = pi_make_key(t, addr, shared, &key);
     if (ret < 0)
         return ret;
-    struct pi_bucket *b = bucket_of(t->kernel, &key);
+    struct pi_bucket *b = pi_bucket_of(t->kernel, &key);
     lock_take(&b->lock);
-    if (!read_word(t->mm, addr, &word))
+    if (!pi_read_word(t->mm, addr, &word))
         ret = -EFAULT;
     else if ((word & FUTEX_TID) != t->tid)
         ret = -EPERM;
@@ -289,7 +273,7 @@ void pi_futex_owner_gone(struct kernel *k, uint32_t owner)
         lock_take(&b->lock);
         while ((w = waiter_for_locked(b, owner)) != NULL) {
             uint32_t word = 0;
-            bool ok = read_word(w->task->mm, w->addr, &word);
+            bool ok = pi_read_word(w->task->mm, w->addr, &word);
             // The robust list may have been walked already: then the word has no owner, and says
             // so.
             if (!ok || ((word & FUTEX_TID) != owner && (word & FUTEX_TID) != 0) ||

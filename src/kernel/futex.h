@@ -12,6 +12,15 @@ struct pi_request {
 };
 int64_t pi_futex_lock(struct task *t, const struct pi_request *r);
 int64_t pi_futex_unlock(struct task *t, uint64_t addr, bool shared);
+struct pi_requeue {
+    uint64_t condition, lock; // addresses of the two words
+    bool shared;
+    uint32_t value;  // that the condition's word has to have
+    uint32_t most;   // to be moved, beside the one that is woken
+    nsec_t deadline; // of the wait
+};
+int64_t pi_futex_wait_requeue(struct task *t, const struct pi_requeue *r);
+int64_t pi_futex_requeue(struct task *t, const struct pi_requeue *r);
 int pi_futex_init(struct kernel *k);
 void pi_futex_owner_gone(struct kernel *k,
                          uint32_t owner); // what thread `owner` held goes to the waiters

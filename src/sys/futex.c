@@ -40,6 +40,22 @@ static int64_t lock_pi(struct task *t, uint64_t addr, int op, uint64_t timeout, 
     return ret < 0 ? ret : pi_futex_lock(t, &r);
 }
 
+static int64_t requeue_pi(struct task *t, uint64_t addr, int op, uint32_t val, uint64_t timeout,
+                          uint64_t addr2, uint32_t val3)
+{
+    struct pi_requeue r = {.condition = addr, .lock = addr2, .shared = !(op & FUTEX_PRIVATE_FLAG)};
+    if ((op & FUTEX_CMD_MASK) == FUTEX_CMP_REQUEUE_PI) {
+        if (val != 1 || (int32_t)(uint32_t)timeout < 0)
+            return -EINVAL;
+        r.most = (uint32_t)timeout; // a count in this call
+        r.value = val3;
+        return pi_futex_requeue(t, &r);
+    }
+    r.value = val;
+    int ret = pi_deadline(t, timeout, op & FUTEX_CLOCK_REALTIME, &r.deadline);
+    return ret < 0 ? ret : pi_futex_wait_requeue(t, &r);
+}
+
 // The stub answers plain waits and wakes itself. What it leaves is wrong in a way that has to be
 // named, or unknown.
 static int64_t refused(struct task *t, int command, uint64_t timeout)
@@ -70,6 +86,9 @@ int64_t sys_futex(struct task *t, uaddr_t uaddr, int op, uint32_t val, uint64_t 
         return lock_pi(t, uaddr.a, op, 0, false, true);
     case FUTEX_UNLOCK_PI:
         return pi_futex_unlock(t, uaddr.a, !(op & FUTEX_PRIVATE_FLAG));
+    case FUTEX_WAIT_REQUEUE_PI:
+    case FUTEX_CMP_REQUEUE_PI:
+        return requeue_pi(t, uaddr.a, op, val, timeout, uaddr2.a, val3);
     default:
         return refused(t, command, timeout);
     }
