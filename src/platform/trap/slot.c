@@ -81,6 +81,7 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
         return NULL;
     pt->pm = pm;
     pt->pinned_fd = -1;
+    pt->spinning = true;
     lock_take(&p->lock);
     struct free_slot *again = place ? NULL : find_free_slot_locked(pm);
     if (again) {

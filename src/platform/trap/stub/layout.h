@@ -34,6 +34,7 @@
 #define SLOT_COPY_MAX 12
 #define SLOT_IN_MAX 4
 #define SLOT_WINDOW_SIZE 0x10000
+#define SLOT_SIGFRAME_SIZE 3584    // of a guest's signal frame, brought along with rt_sigreturn
 #define SLOT_STACK_SIZE 0x1000     // the trampoline's stack
 #define SLOT_ALTSTACK_SIZE 0xc000
 

@@ -236,6 +236,14 @@ static void gather(struct slot *s, uint32_t nr, const uint64_t args[6])
     s->request.in_count = (uint8_t)count;
 }
 
+// A signal frame that the guest returns from: the kernel reads all of it.
+static void gather_frame(struct slot *s, uint64_t sp)
+{
+    uint64_t size = SLOT_SIGFRAME_SIZE - stub_copy(s->window, (const void *)sp, SLOT_SIGFRAME_SIZE);
+    s->in[0] = (struct slot_in){.addr = sp, .size = (uint32_t)size, .offset = 0};
+    s->request.in_count = size != 0;
+}
+
 static void now_monotonic(uint64_t out[2])
 {
     ((int (*)(int, uint64_t *))stub_vdso_table[0])(1 /* CLOCK_MONOTONIC */, out);
@@ -364,7 +372,10 @@ static void trap_syscall(struct slot *s, struct stub_siginfo *info, struct stub_
     for (int i = 0; i < 6; i++)
         s->request.args[i] = args[i];
     s->request.nr = nr;
-    gather(s, nr, args);
+    if (nr == __NR_rt_sigreturn)
+        gather_frame(s, r->rsp);
+    else
+        gather(s, nr, args);
     serve_frame(s, SLOT_SYSCALL, uc);
 }
 
