@@ -224,6 +224,7 @@ void sighand_reset(struct sighand *s)
 void signal_exec_reset(struct task *t)
 {
     t->signal_depth = 0;
+    memset(t->settled_sites, 0, sizeof(t->settled_sites));
     struct thread_group *g = t->group;
     // Handlers that are shared with another process stay with that one.
     if (refcount_read(&g->sighand->refs) > 1) {

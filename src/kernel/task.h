@@ -149,6 +149,7 @@ struct task {
     struct restart_block restart; // task-owned
     struct trap_info *trap;       // task-owned: what is being answered, see kernel/run.h
 
+    uint64_t settled_sites[8];      // call sites that trap and always will (mm/text.c); task-owned
     int32_t signal_depth;           // handlers entered and not returned from (longjmp leaves it too high); task-owned
     uint64_t retry_addr, retry_rip; // task-owned: the last fault, to notice one that makes no progress (mm/fault.c)
     uint32_t retry_count;           // task-owned

@@ -3,8 +3,9 @@
 // A file is patched when enough calls have trapped in its text (TRAPS_WORTH: building the copy costs about as much), and only
 // when nobody can change it: files of the image below the overlay. A copy is kept for the sandbox's life.
 //
-// The copy may replace the file's pages in a process that runs already when that has one thread and is not inside a signal handler
-// (whose frame may return to the middle of a site).
+// The copy may replace the file's pages in a process that runs already. Where the process has other threads, or is inside a signal
+// handler, a call may be on its way back to the comparison after a CMP site, which the whole copy does not have any more: such a
+// process gets a copy in which only MOV sites are patched.
 // Later processes get the copy when they map the file.
 //
 // A process has each file at one place only: the base in its stub page. A second mapping of the same file gets the file's own
@@ -42,7 +43,11 @@ struct text_file {
     uint8_t state;
     uint32_t index;          // of its base in stubs
     uint64_t offset, size;   // whole pages of the file that the copy has
-    struct memfile_window window;
+    struct memfile_window window;     // every site patched
+    struct memfile_window mov_window; // only MOV sites: for processes that run already; made when one asks
+    uint8_t mov_state;                // as state
+    uint32_t *cmp_sites;              // offsets in the copy of the others; kmalloc'ed
+    uint32_t cmp_count;
 };
 
 struct text_cache {
@@ -89,12 +94,18 @@ static void *read_range(struct file *f, uint64_t offset, uint64_t size)
 static void patch_sites(struct kernel *k, struct text_file *tf, const struct text_segment *s, uint8_t *text,
                         struct platform_site *sites, uint32_t count)
 {
+    tf->cmp_sites = kmalloc(count * sizeof(uint32_t));
     for (uint32_t i = 0; i < count; i++) {
         uint64_t at = sites[i].offset;
         uint8_t bytes[8];
         sites[i].offset += s->offset;
         if (platform_patch_site(k->platform, tf->index, &sites[i], bytes) < 0)
             return;
+        if (sites[i].shape == PLATFORM_SITE_CMP) {
+            if (!tf->cmp_sites)
+                continue;
+            tf->cmp_sites[tf->cmp_count++] = (uint32_t)(sites[i].offset - tf->offset);
+        }
         memcpy(text + at, bytes, sites[i].shape == PLATFORM_SITE_MOV ? 7 : 8);
     }
 }
@@ -135,6 +146,25 @@ static bool build_copy(struct kernel *k, struct text_file *tf)
     return ok;
 }
 
+// The copy with the CMP sites as the file has them.
+static bool build_mov_copy(struct kernel *k, struct text_file *tf)
+{
+    uint8_t *copy = kmalloc(tf->size), *original = kmalloc(tf->size);
+    bool ok = copy && original &&
+              memfile_pread(k->memfile, &tf->window, 0, copy, tf->size) == (int64_t)tf->size &&
+              file_read_range(tf->file, original, tf->size, tf->offset) > 0 &&
+              memfile_window_init(k->memfile, &tf->mov_window, true) == 0;
+    if (ok) {
+        for (uint32_t i = 0; i < tf->cmp_count; i++)
+            memcpy(copy + tf->cmp_sites[i], original + tf->cmp_sites[i], 8);
+        tf->mov_window.mapped = true;
+        ok = memfile_pwrite(k->memfile, &tf->mov_window, 0, copy, tf->size) == (int64_t)tf->size;
+    }
+    kfree(copy);
+    kfree(original);
+    return ok;
+}
+
 // ---- Using it ----
 
 static bool covers(const struct text_file *tf, uint64_t offset, uint64_t size)
@@ -156,6 +186,14 @@ static bool claim_base(struct mm *mm, uint32_t index, uint64_t base)
         return false;
     mm->patched[free_slot] = (struct mm_patched){.index = index, .base = base};
     return true;
+}
+
+static bool is_claimed(const struct mm *mm, uint32_t index)
+{
+    for (uint32_t i = 0; i < MM_PATCHED_MAX; i++)
+        if (mm->patched[i].base != 0 && mm->patched[i].index == index)
+            return true;
+    return false;
 }
 
 static bool is_text(const struct vma *v)
@@ -196,6 +234,23 @@ void text_substitute(const struct mm_target *target, const struct vma *v, struct
     source->offset = tf->window.base + (v->offset - tf->offset);
 }
 
+static bool have_mov_copy(struct kernel *k, struct text_file *tf)
+{
+    struct text_cache *c = k->text;
+    lock_take(&c->lock);
+    bool build = tf->mov_state == TEXT_COUNTING, ready = tf->mov_state == TEXT_READY;
+    if (build)
+        tf->mov_state = TEXT_BUILDING;
+    lock_release(&c->lock);
+    if (!build)
+        return ready;
+    ready = build_mov_copy(k, tf);
+    lock_take(&c->lock);
+    tf->mov_state = ready ? TEXT_READY : TEXT_UNFIT;
+    lock_release(&c->lock);
+    return ready;
+}
+
 // The call that is being answered would return into the middle of its site.
 static void go_on_in_thunk(struct task *t, struct text_file *tf, const struct vma *v, uint64_t rip)
 {
@@ -212,22 +267,28 @@ static void go_on_in_thunk(struct task *t, struct text_file *tf, const struct vm
     platform_set_regs(t->pt, &regs);
 }
 
-// Puts the copy in place of the file's pages in a process that runs.
+// Puts a copy in place of the file's pages in a process that runs: the whole one when nobody but this very call can be on its way
+// into the middle of a CMP site, else the one without those.
 static void replace_live(struct task *t, struct text_file *tf, uint64_t rip)
 {
     struct mm *mm = t->mm;
-    if (t->group->thread_count != 1 || atomic_load(&mm->task_count) != 1 || t->signal_depth != 0)
+    bool whole = t->group->thread_count == 1 && atomic_load(&mm->task_count) == 1 && t->signal_depth == 0;
+    if (!whole && !have_mov_copy(t->kernel, tf))
         return;
     lock_take(&mm->lock);
     struct vma *v = vma_at(mm, rip);
+    uint64_t base = v ? v->start - v->offset : 0;
     if (v && is_text(v) && v->valid > v->start && file_map_identity(v->file) == tf->identity &&
-        covers(tf, v->offset, v->valid - v->start) && v->offset <= v->start &&
-        claim_base(mm, tf->index, v->start - v->offset)) {
-        platform_patch_base(t->pt, tf->index, v->start - v->offset);
+        covers(tf, v->offset, v->valid - v->start) && v->offset <= v->start && !is_claimed(mm, tf->index) &&
+        claim_base(mm, tf->index, base)) {
+        const struct memfile_window *w = whole ? &tf->window : &tf->mov_window;
+        platform_patch_base(t->pt, tf->index, base);
+        platform_window_flush(t->pt); // other threads may use it as soon as the text is there
         platform_map_file(t->pt, v->start, v->valid - v->start, PLATFORM_READ | PLATFORM_EXEC, false,
-                          memfile_fd(t->kernel->memfile, false), tf->window.base + (v->offset - tf->offset));
+                          memfile_fd(t->kernel->memfile, false), w->base + (v->offset - tf->offset));
         (void)platform_commit(t->pt);
-        go_on_in_thunk(t, tf, v, rip);
+        if (whole)
+            go_on_in_thunk(t, tf, v, rip);
     }
     lock_release(&mm->lock);
 }
@@ -272,11 +333,15 @@ void text_note_trap(struct task *t, uint64_t rip)
 {
     struct kernel *k = t->kernel;
     struct text_cache *c = k->text;
-    if (!platform_patching(k->platform) || !c)
+    // Most sites that still trap can't be helped: they must not cost more than the trap does.
+    uint64_t *settled = &t->settled_sites[(rip >> 2) % ARRAY_SIZE(t->settled_sites)];
+    if (*settled == rip || !platform_patching(k->platform) || !c)
         return;
     struct file *f = file_at(t->mm, rip);
-    if (!f)
+    if (!f) {
+        *settled = rip;
         return;
+    }
     lock_take(&c->lock);
     struct text_file *tf = find_locked(c, file_map_identity(f));
     lock_release(&c->lock);
@@ -301,4 +366,6 @@ void text_note_trap(struct task *t, uint64_t rip)
     }
     if (ready)
         replace_live(t, tf, rip);
+    if (ready || tf->state == TEXT_UNFIT)
+        *settled = rip;
 }

@@ -11,7 +11,8 @@
 
 #define SPIN_KERNEL 1000   // looks at the slot before a kernel thread sleeps: about what a sleep and a wake-up cost
 #define SPIN_STUB 2000
-#define QUICK_CYCLES 60000 // a request that comes sooner than this after the reply would have been worth a spin
+#define LONG_CYCLES 200000 // a request that comes later than this after the reply would not have been worth a spin
+#define HOLD_AFTER 8       // quick requests before a stub is held on a CPU
 #define PENALTY_MAX 10     // spinning is tried again after 2 << penalty quick requests
 #define REWARD 64          // spins that paid, for one step of penalty less
 
@@ -72,6 +73,30 @@ static void place(struct platform_thread *pt, bool spin)
     host_sched_setaffinity(0, sizeof(mask), mask);
 }
 
+static void cpu_mask(uint64_t mask[16], uint32_t cpu)
+{
+    memset(mask, 0, 16 * sizeof(uint64_t));
+    mask[cpu / 64] = BIT(cpu % 64);
+}
+
+// While calls come quickly and hand-offs sleep, the stub stays where its kernel thread is: the host would wake it on the CPU that
+// looks idler, and the two would chase each other. It is let go as soon as it computes for a while.
+static void hold_stub(struct platform_thread *pt, bool hold)
+{
+    uint64_t mask[16];
+    uint32_t cpu = *(volatile uint16_t *)&pt->slot->request.cpu;
+    if (pt->stub_held == hold || cpu == 0 || cpu > 1024 || !pt->tid || atomic_load(&pt->pm->dead))
+        return;
+    pt->stub_held = hold;
+    if (hold)
+        cpu_mask(mask, cpu - 1);
+    else if (pt->affinity_set)
+        memcpy(mask, pt->affinity, sizeof(mask));
+    else
+        memset(mask, 0xff, sizeof(mask));
+    host_sched_setaffinity(pt->tid, sizeof(mask), mask);
+}
+
 static uint32_t request_seq(struct platform_thread *pt)
 {
     return __atomic_load_n(&pt->slot->request.seq, __ATOMIC_ACQUIRE);
@@ -88,6 +113,7 @@ static bool may_spin(const struct platform_thread *pt)
 
 static bool spin_for_request(struct platform_thread *pt)
 {
+    hold_stub(pt, false);
     place(pt, true);
     for (int i = 0; i < SPIN_KERNEL; i++) {
         if (request_seq(pt) != pt->seen) {
@@ -118,10 +144,14 @@ static void sleep_for_request(struct platform_thread *pt)
         host_futex(&s->request.seq, FUTEX_WAIT, pt->seen, NULL, NULL, 0);
     __atomic_store_n(&s->reply.sleeping, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&pt->waiter, 0, memory_order_relaxed);
-    if (__builtin_ia32_rdtsc() - before > QUICK_CYCLES)
+    if (__builtin_ia32_rdtsc() - before > LONG_CYCLES) {
         pt->quick = 0;
-    else if (++pt->quick >= 2u << pt->spin_penalty)
+        hold_stub(pt, false);
+    } else if (++pt->quick >= 2u << pt->spin_penalty) {
         pt->spinning = true;
+    }
+    if (pt->quick == HOLD_AFTER)
+        hold_stub(pt, true);
 }
 
 enum wait_result wait_request(struct platform_thread *pt, bool guest)

@@ -390,6 +390,12 @@ int platform_set_affinity(struct platform_thread *pt, const uint64_t *mask, uint
 {
     lock_take(&pt->pm->p->lock);
     int r = pt->pm->reaped || !pt->tid ? -ESRCH : host_sched_setaffinity(pt->tid, mask_bytes, mask);
+    if (r >= 0) {
+        memset(pt->affinity, 0, sizeof(pt->affinity));
+        memcpy(pt->affinity, mask, MIN(mask_bytes, sizeof(pt->affinity)));
+        pt->affinity_set = true;
+        pt->stub_held = false;
+    }
     lock_release(&pt->pm->p->lock);
     return r < 0 ? r : 0;
 }

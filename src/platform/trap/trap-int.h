@@ -77,6 +77,9 @@ struct platform_thread {
     bool spinning;        // hand-offs spin; see hand-off.c
     uint8_t spin_penalty;
     uint16_t quick, spins_paid;
+    bool stub_held;       // the stub's thread may run only where it last did
+    bool affinity_set;    // by the guest
+    uint64_t affinity[16];
     int placed;           // CPU of the kernel thread plus one, or minus that: any but this; 0: anywhere
     nsec_t guest_since, user_time;
     struct thread_counts counts;
