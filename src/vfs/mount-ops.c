@@ -1,8 +1,8 @@
 // mount(2), umount2(2), pivot_root(2).
 //
 // DEVIATION: umount2: use of a mount between two calls with MNT_EXPIRE doesn't clear the mark of the first.
-// DEVIATION: mounts are private: MS_SHARED and MS_SLAVE of a namespace that has no peers change nothing that could be seen, so
-// MS_PRIVATE, MS_SLAVE and MS_UNBINDABLE succeed; MS_SHARED, whose propagation would be missed, is EINVAL.
+// DEVIATION: mounts are private: a namespace that has no peers shows no difference after MS_SLAVE, so MS_PRIVATE and MS_SLAVE
+// succeed; MS_SHARED and MS_UNBINDABLE, whose effect would be missed, are EINVAL.
 #include <linux/capability.h>
 
 #include "base/slab.h"
@@ -165,7 +165,7 @@ static int change_propagation(const struct path *target, uint64_t flags)
     if ((flags & ~(uint64_t)(PROPAGATION | MS_REC | MS_SILENT)) || (kind & (kind - 1)) ||
         !is_mount_root(target))
         return -EINVAL;
-    return kind == MS_SHARED ? -EINVAL : 0;
+    return kind == MS_SHARED || kind == MS_UNBINDABLE ? -EINVAL : 0;
 }
 
 static int move_existing(struct task *t, const char *source, const struct path *target)

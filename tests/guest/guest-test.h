@@ -16,6 +16,9 @@
 // CHECK* end the subtest (in a child of it: that child, with status 1) at the first failure. EXPECT* report
 // and go on: use them for matrices. Output goes out by single write() calls, so it survives fork and _exit.
 //
+// GT_INSIDE is set by run.sh inside the sandbox. LATER() and NEEDS() skip there, by name and with the reason, what Caisson
+// doesn't have yet; on Linux they do nothing.
+//
 // Rules for tests: no tight upper bounds on time, never sleep to wait for an event (gt_wait_state, pipes
 // and futexes are there), put files in gt_tmpdir() only, leave nothing behind.
 #pragma once
@@ -75,6 +78,7 @@ struct gt_entry {
 
 static struct gt_test *gt_tests, **gt_tests_end = &gt_tests;
 static struct gt_entry *gt_entries;
+static const char *(*gt_needs)(void);    // NEEDS(): what this file misses here
 static const struct gt_test *gt_current;
 static char gt_self[PATH_MAX];    // path of this program, for exec tests
 static char gt_dir[PATH_MAX];     // this run's scratch directory; made when first asked for
@@ -230,6 +234,29 @@ static inline const char *gt_errname(int err)
         gt_say("# %s: skip %s", gt_name(), gt_why);                                                      \
         gt_stop(GT_SKIPPED);                                                                             \
     } while (0)
+
+GT_UNUSED static bool gt_inside(void)
+{
+    return getenv("GT_INSIDE") != NULL;
+}
+
+// Skips the rest of the subtest inside the sandbox: for a feature that is not built yet.
+#define LATER(...)                                                                                       \
+    do {                                                                                                 \
+        if (gt_inside())                                                                                 \
+            SKIP(__VA_ARGS__);                                                                           \
+    } while (0)
+
+// The same for a whole file, where the expression (a probe of the feature) is false: NEEDS(expression, "reason")
+#define NEEDS(expression, reason)                                                                        \
+    static const char *gt_missing_feature(void)                                                          \
+    {                                                                                                    \
+        return gt_inside() && !(expression) ? (reason) : NULL;                                           \
+    }                                                                                                    \
+    __attribute__((constructor)) static void gt_add_needs(void)                                          \
+    {                                                                                                    \
+        gt_needs = gt_missing_feature;                                                                   \
+    }
 
 // Forks; in the child runs the statement that follows and ends with status 0 (or 1 if an EXPECT failed):
 //     pid_t pid = FORK({ CHECK(...); });
@@ -462,12 +489,18 @@ static int gt_run_forked(const struct gt_test *t)
 static int gt_run_all(char **names, bool do_fork)
 {
     int ok = 0, failed = 0, skipped = 0;
+    const char *missing = gt_needs ? gt_needs() : NULL;
     for (const struct gt_test *t = gt_tests; t; t = t->next) {
         bool wanted = names[0] == NULL;
         for (char **n = names; *n; n++)
             wanted |= strcmp(*n, t->name) == 0;
         if (!wanted)
             continue;
+        if (missing) {
+            gt_say("# %s: skip %s", t->name, missing);
+            skipped++;
+            continue;
+        }
         int status = do_fork ? gt_run_forked(t) : gt_run_inline(t);
         gt_clean();
         if (status == 0) {

@@ -241,6 +241,7 @@ TEST(low_addresses)
     CHECK(p != MAP_FAILED);
     CHECK((uintptr_t)p < 0x80000000);
     p[0] = 1;
+    LATER("addresses below 0x70000 belong to the stub");
     p = mmap((void *)0x10000, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     CHECK(p == (void *)0x10000);
     p[0] = 1;

@@ -147,6 +147,7 @@ TEST(arch_prctl_bases)
 
 TEST(gs_base)
 {
+    LATER("the GS base");
     static unsigned long words[4] = {111, 222, 333, 444};
     unsigned long value, base;
     CHECK_EQ(syscall(SYS_arch_prctl, ARCH_SET_GS, words), 0);

@@ -23,6 +23,8 @@ static long pt(int request, pid_t pid, unsigned long addr, unsigned long data)
     return syscall(SYS_ptrace, request, pid, addr, data);
 }
 
+NEEDS(pt(PTRACE_CONT, 1 << 22, 0, 0) == 0 || errno != ENOSYS, "ptrace comes later")
+
 static volatile long target_word = 0x1122334455667788;
 
 // A child that is traced by PTRACE_TRACEME and has stopped itself.

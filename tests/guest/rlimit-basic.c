@@ -271,6 +271,7 @@ TEST(stack)
         recurse(100);    // 400 KiB
     });
     CHECK_EXIT(pid, 0);
+    LATER("the limit of the stack is the one at exec");
     pid = FORK({
         struct rlimit none = {0, 0};
         setrlimit(RLIMIT_CORE, &none);

@@ -50,6 +50,7 @@ for source in "$here"/*.c; do
     # A sandbox does not inherit the environment: hand over what the harness reads.
     passed_on=()
     if [ "$how" != native ]; then
+        passed_on+=(--env GT_INSIDE=1)
         for variable in TMPDIR GT_TIMEOUT_SCALE GT_LOWER GT_SEED; do
             [ -z "${!variable:-}" ] || passed_on+=(--env "$variable=${!variable}")
         done
