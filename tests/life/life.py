@@ -388,9 +388,9 @@ class TestFull(Base):
             self.skipTest("needs root to mount")
         small = self.tmp + "/small"
         os.makedirs(small)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=True)
         try:
-            script = "dd if=/dev/zero of=/big bs=64k count=100; echo status $?; rm /big; echo ok > /small; cat /small"
+            script = "dd if=/dev/zero of=/big bs=64k count=200; echo status $?; rm /big; echo ok > /small; cat /small"
             result = self.do("sh", "-c", script, globals_=["--overlay", "dir=" + small])
             self.expect(result, 0, "status 1\nok\n")
             self.assertIn("No space left on device", result.stderr)
