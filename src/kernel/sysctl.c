@@ -30,6 +30,9 @@ const struct sysctl_info sysctl_table[SYSCTL_COUNT] = {
     [SYSCTL_MSGMAX] = {"kernel/msgmax", 8192, 0, INT32_MAX},
     [SYSCTL_MSGMNB] = {"kernel/msgmnb", 16384, 0, INT32_MAX},
     [SYSCTL_MSGMNI] = {"kernel/msgmni", 32000, 0, 32768},
+    [SYSCTL_OVERCOMMIT_MEMORY] = {"vm/overcommit_memory", 0, 0, 1},
+    [SYSCTL_OVERCOMMIT_RATIO] = {"vm/overcommit_ratio", 50, 0, INT32_MAX},
+    [SYSCTL_SWAPPINESS] = {"vm/swappiness", 60, 0, 200},
 };
 
 uint64_t sysctl_get(struct kernel *k, enum sysctl_id id)

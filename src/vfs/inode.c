@@ -119,7 +119,7 @@ bool inode_owner_or_capable(const struct inode *inode, const struct cred *cred)
 }
 
 // path_resolution(7), "Permissions": one class of bits applies, then capabilities.
-static int generic_permission(const struct inode *inode, const struct cred *cred, int mask)
+int inode_generic_permission(const struct inode *inode, const struct cred *cred, int mask)
 {
     uint32_t mode = LOAD_RELAXED(inode->mode);
     uint32_t bits = mode & 7;
@@ -146,7 +146,7 @@ int inode_permission(struct inode *inode, const struct cred *cred, int mask)
     const struct inode_ops *ops = inode_ops(inode);
     if (unlikely(ops && ops->permission))
         return ops->permission(inode, cred, mask);
-    return generic_permission(inode, cred, mask);
+    return inode_generic_permission(inode, cred, mask);
 }
 
 // ---- Attributes ----

@@ -103,6 +103,7 @@ static inline uint32_t dentry_flags(const struct dentry *d)
 }
 
 // ---- inode.c ----
+int inode_generic_permission(const struct inode *inode, const struct cred *cred, int mask); // what inode_ops.permission may refine
 // May cred act as owner of inode (chmod, utimes, sticky directories)?
 bool inode_owner_or_capable(const struct inode *inode, const struct cred *cred);
 int inode_getattr(struct inode *inode); // refreshes what the file system says may have changed
