@@ -194,6 +194,7 @@ static void link_group_locked(struct task *t, struct task *child, const struct c
     }
     g->has_child_subreaper = old->has_child_subreaper || old->child_subreaper;
     list_push_back(&g->parent->children, &g->sibling);
+    g->no_terminal = old->no_terminal;
     refcount_get(&old->pgrp->refs);
     thread_group_set_pgrp_locked(g, old->pgrp);
 }

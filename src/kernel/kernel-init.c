@@ -80,9 +80,14 @@ int kernel_control_send(uint32_t type, int32_t a, int32_t b, const char *text)
     return r < 0 ? (int)r : 0;
 }
 
+// The terminal layer's (fs/tty/console.c): what was written to the terminal shall be seen there.
+void tty_console_drain(struct kernel *k) __attribute__((weak));
+
 void kernel_shutdown(int wait_status)
 {
     struct kernel *k = kernel_pointer;
+    if (tty_console_drain)
+        tty_console_drain(k);
     if (k->spec->flags & BOOT_DEBUG_COUNTS)
         kernel_write_counts(k);
     kernel_control_send(CONTROL_EXIT, wait_status, 0, NULL);

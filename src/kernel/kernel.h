@@ -71,7 +71,8 @@ struct kernel {
 
     struct lock misc_lock; // LOCK_RANK_OBJECT: uts, console
     struct uts_name uts;   // GUARDED_BY(misc_lock)
-    struct tty *console;   // the host terminal on stdio, or NULL
+    struct tty *console;   // the host terminal on stdio, or NULL; set at start
+    _Atomic uint32_t terminal_count; // of all devpts instances
 
     struct random_state random; // GUARDED_BY(misc_lock)
     struct siphash_key hash_key;

@@ -94,6 +94,7 @@ int64_t thread_group_setsid(struct task *t)
         session_put_locked(k, s);
         if (pg) {
             thread_group_set_pgrp_locked(g, pg);
+            g->no_terminal = false; // the new session has none anyway
             ret = g->tgid;
         } else {
             ret = -ENOMEM;

@@ -28,7 +28,8 @@ struct sem_undo_list;
 struct session {
     refcount_t refs;
     uint32_t sid;
-    struct tty *tty; // controlling terminal; GUARDED_BY(tasks_lock)
+    struct tty *tty; // controlling terminal; reference. GUARDED_BY(tasks_lock)
+    struct process_group *hung_up_group; // was in the foreground of a terminal that hung up; reference. GUARDED_BY(tasks_lock)
     struct list groups; // process groups; GUARDED_BY(tasks_lock)
     struct session *hash_next; // kernel/pid.c
 };
@@ -68,6 +69,7 @@ struct thread_group {
     struct process_group *pgrp;   // GUARDED_BY(tasks_lock)
     struct list pgrp_node;
     bool child_subreaper, has_child_subreaper, did_exec, adopted;
+    bool no_terminal;             // has given up its session's (TIOCNOTTY); GUARDED_BY(tasks_lock)
     int exit_signal;              // to the parent when the group is dead; 0 none
     struct wait_queue child_wait; // wait4 of this group's threads: children changed state
     struct wait_queue signal_wait; // signalfds: woken by every signal that was queued

@@ -119,11 +119,29 @@ static void run_gofer(void *arg)
         gofer_client_main(arg);
 }
 
+// The terminal layer's (fs/tty/console.c).
+void console_read_main(struct tty *tty) __attribute__((weak));
+void console_write_main(struct tty *tty) __attribute__((weak));
+
+static void run_console_in(void *arg)
+{
+    if (console_read_main)
+        console_read_main(arg);
+}
+
+static void run_console_out(void *arg)
+{
+    if (console_write_main)
+        console_write_main(arg);
+}
+
 static void (*const entries[KERNEL_THREAD_KIND_COUNT])(void *arg) = {
     [KERNEL_THREAD_TASK] = run_task,         [KERNEL_THREAD_TIMER] = run_timers,
     [KERNEL_THREAD_LISTENER] = run_listener, [KERNEL_THREAD_REAPER] = run_reaper,
     [KERNEL_THREAD_POOL] = run_pool,         [KERNEL_THREAD_CONTROL] = run_control,
     [KERNEL_THREAD_EVENTS] = run_events,     [KERNEL_THREAD_GOFER] = run_gofer,
+    [KERNEL_THREAD_CONSOLE_IN] = run_console_in,
+    [KERNEL_THREAD_CONSOLE_OUT] = run_console_out,
 };
 
 static void thread_main(void *arg)

@@ -13,6 +13,8 @@ enum kernel_thread_kind {
     KERNEL_THREAD_CONTROL,  // kernel_control_main(); arg: struct kernel *
     KERNEL_THREAD_EVENTS,   // host_events_main(); arg: struct kernel *
     KERNEL_THREAD_GOFER,    // gofer_client_main(); arg: struct kernel *
+    KERNEL_THREAD_CONSOLE_IN,  // console_read_main(); arg: struct tty *
+    KERNEL_THREAD_CONSOLE_OUT, // console_write_main(); arg: struct tty *
     KERNEL_THREAD_KIND_COUNT
 };
 

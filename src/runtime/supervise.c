@@ -65,6 +65,15 @@ static void take_text(const struct control_message *m, char out[CONTROL_TEXT_SIZ
             *p = '?';
 }
 
+// Makes the terminal raw if it is ours to change, and says so: the kernel reads it from then on.
+static void take_terminal(struct sandbox *s)
+{
+    uint16_t rows, cols;
+    terminal_make_raw(&s->terminal);
+    if (terminal_size(&s->terminal, &rows, &cols))
+        (void)control_send(s->kernel_control, CONTROL_WINCH, rows, cols);
+}
+
 static void container_stopped(struct supervision *v)
 {
     struct sandbox *s = v->s;
@@ -74,10 +83,7 @@ static void container_stopped(struct supervision *v)
     terminal_restore(&s->terminal);
     (void)raise(SIGSTOP);
     // Continued. What the terminal is like is new to us.
-    terminal_make_raw(&s->terminal);
-    uint16_t rows, cols;
-    if (terminal_size(&s->terminal, &rows, &cols))
-        (void)control_send(s->kernel_control, CONTROL_WINCH, rows, cols);
+    take_terminal(s);
     v->stopped = false;
     (void)control_send(s->kernel_control, CONTROL_CONT, 0, 0);
 }
@@ -186,7 +192,7 @@ static void forward_signals(struct supervision *v)
                 (void)control_send(s->kernel_control, CONTROL_WINCH, rows, cols);
             break;
         case SIGCONT:
-            terminal_make_raw(&s->terminal);
+            take_terminal(s);
             // Fall through: the guest's program was perhaps stopped by a signal that we passed on.
             __attribute__((fallthrough));
         default:
@@ -304,7 +310,7 @@ void sandbox_supervise(struct sandbox *s)
     struct pollfd fds[6 + CLIENTS_MAX];
     for (int i = 0; i < CLIENTS_MAX; i++)
         v.clients[i] = -1;
-    terminal_make_raw(&s->terminal);
+    take_terminal(s);
     while (s->kernel.pid > 0) {
         nfds_t count = fill_poll(&v, fds);
         int n = poll(fds, count, v.exited || v.gave_up || v.ending ? END_TIMEOUT_MS : -1);

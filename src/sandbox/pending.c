@@ -9,9 +9,6 @@ W int vfs_init_stdio(struct task *init)
 {
     return 0;
 }
-W void tty_session_leader_exit_locked(struct session *s)
-{
-}
 W void timerfd_expired(struct timer *tm)
 {
 }

@@ -104,7 +104,7 @@ static int file_open_checked(struct task *t, const struct path *p, uint32_t flag
     int r = may_open(t, p, flags, created);
     if (r < 0)
         return r;
-    struct file *f = file_alloc((flags & KEPT_FLAGS) | LARGEFILE, t->cred);
+    struct file *f = file_alloc((flags & (KEPT_FLAGS | O_NOCTTY)) | LARGEFILE, t->cred);
     if (!f)
         return -ENFILE;
     f->path = *p;
@@ -114,6 +114,7 @@ static int file_open_checked(struct task *t, const struct path *p, uint32_t flag
         r = take_write_access(f);
     if (r == 0)
         r = open_by_type(t, f);
+    f->flags &= ~(uint32_t)O_NOCTTY; // a terminal's open looked at it; F_GETFL does not show it
     if (r == 0 && (flags & O_TRUNC) && S_ISREG(f->inode->mode) && !created)
         r = vfs_truncate(t, f->inode, 0);
     if (r == 0 && (flags & O_TRUNC) && !created)

@@ -29,6 +29,7 @@
 
 struct host_file { // file.priv
     int fd;
+    bool terminal;        // on the host
     bool regular;         // or a block device: has a position, is always ready
     _Atomic bool no_wait; // the host takes RWF_NOWAIT for it
     struct host_watch watch;
@@ -196,10 +197,41 @@ static struct wait_queue *host_file_queue(struct file *f)
     return &host_file_of(f)->watch.wq;
 }
 
+// A terminal of the host that is not the sandbox's own (tty_host_open() has not taken it): programs may ask what it is like and set
+// its modes, as they could with the command's other descriptors, and no more.
+static int64_t terminal_ioctl(struct host_file *h, struct task *t, uint32_t cmd, uint64_t arg)
+{
+    union {
+        uint8_t modes[36]; // struct termios of the kernel
+        uint8_t size[8];   // struct winsize
+    } data = {0};
+    uint64_t size = cmd == TIOCGWINSZ ? sizeof(data.size) : sizeof(data.modes);
+    int r = 0;
+    switch (cmd) {
+    case TCGETS:
+    case TIOCGWINSZ:
+        r = host_ioctl(h->fd, cmd, &data);
+        return r < 0 ? r : copy_out(t, UADDR(arg), &data, size);
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+        r = copy_in(t, &data, UADDR(arg), size);
+        return r < 0 ? r : host_ioctl(h->fd, cmd, &data);
+    case TCSBRK:
+    case TCXONC:
+    case TCFLSH:
+        return host_ioctl(h->fd, cmd, (void *)(uintptr_t)(uint32_t)arg);
+    default:
+        return -ENOTTY;
+    }
+}
+
 static int64_t host_file_ioctl(struct file *f, struct task *t, uint32_t cmd, uint64_t arg)
 {
     struct host_file *h = host_file_of(f);
     int count;
+    if (h->terminal && cmd != FIONREAD)
+        return terminal_ioctl(h, t, cmd, arg);
     if (cmd != FIONREAD)
         return -ENOTTY;
     int r = host_ioctl(h->fd, FIONREAD, &count);
@@ -271,6 +303,7 @@ static int host_file_open(int fd, struct file **ret)
     h->fd = fd;
     h->regular = S_ISREG(attr.mode) || S_ISBLK(attr.mode);
     h->no_wait = true;
+    h->terminal = S_ISCHR(attr.mode) && the_kernel()->spec->stdio_is_terminal[fd];
     r = host_watch_add(&h->watch, fd, HOST_WATCH_QUEUE);
     if (r < 0) {
         slab_free(&host_file_slab, h);
