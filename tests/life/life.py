@@ -445,7 +445,7 @@ class TestTerminal(Base):
         time.sleep(0.5)
         self.type(b"\x1a")
         self.read_until(b"Stopped")
-        self.type(b"jobs; kill %1; exit 4\r")
+        self.type(b"jobs; kill %1; wait %1; exit 4\r")
         self.assertEqual(process.wait(timeout=10), 4)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
