@@ -38,6 +38,7 @@ EXCEPTIONS = {
     ("mm", "kernel/task.h"): "whose address space it is: limits, privileges, the thread that executes the commands",
     ("fs", "gofer/protocol.h"): "the messages between hostfs and the gofer",
     ("fs", "fs/tmpfs/tmpfs.h"): "what the overlay and devtmpfs are made of",
+    ("fs", "fs/tty/tty.h"): "the terminals that devpts names and procfs shows",
     ("kernel", "sandbox/boot-spec.h"): "what the sandbox is started with",
     ("kernel", "sandbox/control.h"): "the conversation with the command",
     ("vfs", "sandbox/boot-spec.h"): "the first mounts",

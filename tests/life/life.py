@@ -419,9 +419,10 @@ class TestTerminal(Base):
         self.master, self.slave = master, slave
         return process
 
-    def read_until(self, text, seconds=5):
+    def read_until(self, text, seconds=5, poke=b""):
         out, deadline = b"", time.monotonic() + seconds
         while text not in out and time.monotonic() < deadline:
+            self.type(poke)
             if select.select([self.master], [], [], 0.05)[0]:
                 out += os.read(self.master, 65536)
         self.assertIn(text, out)
@@ -445,7 +446,10 @@ class TestTerminal(Base):
         time.sleep(0.5)
         self.type(b"\x1a")
         self.read_until(b"Stopped")
-        self.type(b"jobs; kill %1; wait %1; exit 4\r")
+        self.type(b"jobs; kill %1\r")
+        # Until bash has seen the end of the job, it refuses to exit.
+        self.read_until(b"Terminated", poke=b"\r")
+        self.type(b"exit 4\r")
         self.assertEqual(process.wait(timeout=10), 4)
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
