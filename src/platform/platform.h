@@ -126,6 +126,7 @@ void platform_fd_release(struct platform *p, int fd);
 
 // ---- Other calls that the guest's own thread makes on the host --------------------------------------------------------
 
+// rseq(2) is the last thing that a call does: on success the guest goes on with result 0 (platform_resumed()).
 // FS base (and GS base where allowed), effective at once.
 int platform_set_fs_base(struct platform_thread *pt, uint64_t base);
 int platform_rseq(struct platform_thread *pt, uint64_t addr, uint32_t size, int flags, uint32_t sig);

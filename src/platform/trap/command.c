@@ -279,8 +279,13 @@ int platform_set_fs_base(struct platform_thread *pt, uint64_t base)
 
 int platform_rseq(struct platform_thread *pt, uint64_t addr, uint32_t size, int flags, uint32_t sig)
 {
+    // The last thing that its call does: the guest goes on right after it.
     uint64_t args[6] = {addr, size, (uint64_t)flags, sig};
-    return (int)run_single(pt, SYS_rseq, args, true);
+    int r = platform_commit(pt);
+    if (r < 0)
+        return r;
+    command_add(pt, SYS_rseq, args, true, 0x3f, -1);
+    return platform_commit_and_resume(pt, 0);
 }
 
 int platform_membarrier(struct platform_thread *pt, int cmd, unsigned flags, int cpu_id)
