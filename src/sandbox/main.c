@@ -72,7 +72,7 @@ static int raise_oom_score(void *arg)
 static uint64_t memory_limit(const struct boot_spec *spec)
 {
     if (spec->memory_limit)
-        return spec->memory_limit;
+        return PAGE_DOWN(spec->memory_limit);
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * PAGE_SIZE;
 }
 

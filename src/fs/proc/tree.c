@@ -186,6 +186,15 @@ static bool is_present(const struct tree_call *dir, const struct tree_entry *e)
     return !e->present || e->present(dir);
 }
 
+static void static_node(const struct tree_call *c, const struct tree_entry *e, uint32_t index, struct tree_node *child)
+{
+    *child = *c->node;
+    child->table = c->entry->table;
+    child->index = (uint16_t)index;
+    if (e->flags & ENTRY_NUMBER)
+        child->number = e->arg;
+}
+
 static int find_child(const struct tree_call *c, const struct tree_table *table, const char *name, uint32_t len,
                       struct tree_node *child, uint32_t *mode)
 {
@@ -193,9 +202,7 @@ static int find_child(const struct tree_call *c, const struct tree_table *table,
         const struct tree_entry *e = &table->entries[i];
         if (strncmp(e->name, name, len) || e->name[len] || !is_present(c, e))
             continue;
-        *child = *c->node;
-        child->table = c->entry->table;
-        child->index = (uint16_t)i;
+        static_node(c, e, i, child);
         *mode = e->mode;
         return 0;
     }
@@ -274,9 +281,8 @@ static uint32_t count_links(const struct tree_call *c, const struct tree *tree)
 int tree_getattr(struct inode *inode)
 {
     struct tree_call c;
-    int r = tree_call_init(&c, inode, NULL);
-    if (r < 0)
-        return r;
+    if (tree_call_init(&c, inode, NULL) < 0)
+        return 0; // what an open descriptor still shows of a process that is gone
     if (c.task)
         set_owner(inode, c.task);
     if (S_ISDIR(inode->mode)) {
@@ -370,13 +376,12 @@ int tree_dir_open(struct inode *inode, struct file *f)
 
 static bool emit_static(const struct tree_call *c, const struct tree_table *table, struct dir_emit *d)
 {
-    struct tree_node child = *c->node;
-    child.table = c->entry->table;
+    struct tree_node child;
     for (uint64_t i = d->pos - 2; i < table->count; i++) {
         const struct tree_entry *e = &table->entries[i];
         if (!is_present(c, e))
             continue;
-        child.index = (uint16_t)i;
+        static_node(c, e, (uint32_t)i, &child);
         if (!dir_emit(d, e->name, (uint32_t)strlen(e->name), ino_of(&child), mode_to_dtype(e->mode), i + 3))
             return false;
     }

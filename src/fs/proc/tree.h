@@ -39,6 +39,7 @@ enum tree_entry_flags {
     ENTRY_POLL_MOUNTS = 1 << 2, // poll tells of changed mounts
     ENTRY_SAME_GROUP = 1 << 3,  // the process itself may enter, whatever the mode says
     ENTRY_THREADS = 1 << 4,     // nlink counts the threads
+    ENTRY_NUMBER = 1 << 6,      // arg is the number of what is below
     ENTRY_FD_LINK = 1 << 5,     // st_size 64, as Linux shows it
 };
 
