@@ -4,6 +4,7 @@
 #include "runtime/exports.h"
 #include "sandbox/boot-format.h"
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -89,6 +90,25 @@ static void put_list_record(struct writer *w, uint16_t tag, const struct text_li
     record_end(w, at);
 }
 
+static uint64_t read_host_number(const char *path, uint64_t otherwise)
+{
+    FILE *f = fopen(path, "re");
+    unsigned long long n = 0;
+    bool ok = f && fscanf(f, "%llu", &n) == 1 && n > 0;
+    if (f)
+        (void)fclose(f);
+    return ok ? n : otherwise;
+}
+
+// Without a limit of its own a sandbox gets as many tasks as take half of the host's ids, since a
+// task is two threads of the host: a fork bomb has to end inside.
+static uint32_t default_task_limit(void)
+{
+    uint64_t ids = read_host_number("/proc/sys/kernel/pid_max", 32768);
+    uint64_t threads = read_host_number("/proc/sys/kernel/threads-max", 32768);
+    return (uint32_t)MIN(MIN(ids, threads) / 4, (uint64_t)32768);
+}
+
 static uint32_t spec_flags(const struct container *c, const struct run_options *o, bool rootless)
 {
     uint32_t flags = 0;
@@ -103,7 +123,7 @@ static uint32_t spec_flags(const struct container *c, const struct run_options *
     flags |= c->terminal ? BOOT_TERMINAL : 0;
     flags |= c->no_new_privs ? BOOT_NO_NEW_PRIVS : 0;
     flags |= c->root_readonly ? BOOT_ROOT_READONLY : 0;
-    flags |= c->pids_limit ? BOOT_NEW_TASK_LIMIT : 0;
+    flags |= BOOT_NEW_TASK_LIMIT;
     return flags;
 }
 
@@ -195,7 +215,7 @@ static void put_all(struct writer *w, const struct container *c, const struct ru
 
     size_t at = record_begin(w, BOOT_TAG_FLAGS);
     put_u32(w, spec_flags(c, o, rootless));
-    put_u32(w, c->pids_limit);
+    put_u32(w, c->pids_limit ? c->pids_limit : default_task_limit());
     record_end(w, at);
 
     put_text_record(w, BOOT_TAG_ID, c->id);
