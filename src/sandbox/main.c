@@ -88,6 +88,7 @@ static struct task *build_kernel(const struct boot_spec *spec, const struct trap
     struct platform_config config = {.no_patching = (spec->flags & BOOT_NO_PATCHING) != 0,
                                      .no_spin = (spec->flags & BOOT_NO_SPIN) != 0,
                                      .no_stub_answers = (spec->flags & BOOT_NO_STUB_ANSWERS) != 0,
+                                     .process_limit = k->task_limit + k->task_limit / 8 + 64,
                                      .cpu_count = cpus};
     if ((r = platform_init(&k->platform, &config, z)) < 0)
         fail(r, "platform");

@@ -49,7 +49,7 @@ static bool child_has_come_locked(struct platform *p, int tid, const struct secc
             continue;
         fork->come = true;
         fork->child->tid = tid;
-        fork->child->pm->pid = tid;
+        mm_set_pid_locked(fork->child->pm, tid);
         tid_insert_locked(p, fork->child);
         list_remove(&fork->node);
         return true;

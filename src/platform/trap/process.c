@@ -52,6 +52,11 @@ static void kill_ghosts(struct platform *p)
 int fork_from(struct platform_thread *parent, struct platform_thread **ret)
 {
     struct platform *p = parent->pm->p;
+    // Processes that have been killed hold their ids until the host has taken them apart. Without a bound a fork bomb, whose
+    // processes end as fast as they come, would take all of the host's.
+    uint32_t limit = p->config.process_limit;
+    if (limit && atomic_load(&p->mm_count) >= limit)
+        return -EAGAIN;
     struct platform_mm *pm = mm_alloc(p);
     if (!pm)
         return -ENOMEM;
@@ -316,15 +321,6 @@ void platform_mm_destroy(struct platform_mm *pm)
         mm_release(pm);
 }
 
-static struct platform_mm *find_mm_locked(struct platform *p, int pid)
-{
-    struct platform_mm *pm;
-    list_for_each(pm, &p->mms, node)
-        if (pm->pid == pid && !pm->reaped)
-            return pm;
-    return NULL;
-}
-
 void reaper_main(struct platform *p)
 {
     for (;;) {
@@ -336,7 +332,7 @@ void reaper_main(struct platform *p)
         if (pid == p->zygote_info.pid)
             panic("the process that guests are made from was killed on the host");
         lock_take(&p->lock);
-        struct platform_mm *pm = find_mm_locked(p, pid);
+        struct platform_mm *pm = mm_take_pid_locked(p, pid);
         bool release = false;
         if (pm) {
             struct platform_thread *pt;

@@ -46,12 +46,31 @@ struct platform_mm *mm_alloc(struct platform *p)
     if (!pm)
         return NULL;
     pm->p = p;
+    atomic_fetch_add(&p->mm_count, 1);
     list_init(&pm->threads);
     list_init(&pm->ended);
     list_init(&pm->free_slots);
     lock_take(&p->lock);
     list_push_back(&p->mms, &pm->node);
     lock_release(&p->lock);
+    return pm;
+}
+
+void mm_set_pid_locked(struct platform_mm *pm, int pid)
+{
+    struct platform_mm **bucket = &pm->p->pids[(uint32_t)pid % TID_HASH_SIZE];
+    pm->pid = pid;
+    pm->pid_next = *bucket;
+    *bucket = pm;
+}
+
+struct platform_mm *mm_take_pid_locked(struct platform *p, int pid)
+{
+    struct platform_mm **link = &p->pids[(uint32_t)pid % TID_HASH_SIZE], *pm;
+    while ((pm = *link) != NULL && pm->pid != pid)
+        link = &pm->pid_next;
+    if (pm)
+        *link = pm->pid_next;
     return pm;
 }
 
@@ -180,6 +199,7 @@ void mm_release(struct platform_mm *pm)
         release_slot(pm->p, f->index);
         kfree(f);
     }
+    atomic_fetch_sub(&pm->p->mm_count, 1);
     slab_free(&platform_mm_slab, pm);
 }
 

@@ -89,6 +89,7 @@ struct platform_mm {
     struct list node; // platform.mms
     struct platform *p;
     int pid; // 0 until the child has come
+    struct platform_mm *pid_next; // platform.pids
     struct list threads, ended; // GUARDED_BY(platform.lock)
     uint32_t thread_count;
     uint64_t near_used;         // bitmap of slot places
@@ -117,6 +118,7 @@ struct platform {
     struct slot *slots; // mapping of the slot file
     struct lock lock; // LOCK_RANK_PLATFORM: the fields below
     struct list mms;
+    struct platform_mm *pids[TID_HASH_SIZE]; // by pid, until it is reaped
     struct platform_thread *tids[TID_HASH_SIZE];
     struct list forks;
     struct fd_pin fds[FD_PIN_MAX];
@@ -130,6 +132,7 @@ struct platform {
     uint32_t pool_count;
 
     uint32_t patch_files, patch_sites; // GUARDED_BY(lock)
+    _Atomic uint32_t mm_count; // address spaces, those included whose process is ending
     _Atomic int running; // threads in guest code or being answered
     struct platform_counts counts;
 };
@@ -142,6 +145,9 @@ struct slot *slot_at(struct platform *p, uint64_t index);
 struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place);
 void thread_free_locked(struct platform_thread *pt);
 struct platform_mm *mm_alloc(struct platform *p);
+void mm_set_pid_locked(struct platform_mm *pm, int pid);
+// Takes pm out of the table of process ids; NULL: no such process. For its reaping.
+struct platform_mm *mm_take_pid_locked(struct platform *p, int pid);
 void tid_insert_locked(struct platform *p, struct platform_thread *pt);
 void tid_remove_locked(struct platform *p, struct platform_thread *pt);
 struct platform_thread *tid_find_locked(struct platform *p, int tid);
