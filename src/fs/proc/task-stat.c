@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fs/proc/proc-int.h"
+#include "fs/tty/tty.h"
 #include "kernel/signal.h"
 #include "mm/mm.h"
 
@@ -23,10 +24,6 @@ struct snapshot {
     uint64_t pending, shared, blocked, ignored, caught;
 };
 
-// The terminal layer: device number, and its foreground process group or -1.
-uint32_t tty_device_number(const struct tty *tty) PROC_HOOK;
-int32_t tty_foreground_group(const struct tty *tty) PROC_HOOK;
-
 static void snap_tree(struct snapshot *s, bool whole)
 {
     struct task *t = s->t;
@@ -39,12 +36,7 @@ static void snap_tree(struct snapshot *s, bool whole)
     s->pgid = g->pgrp ? g->pgrp->pgid : 0;
     s->sid = g->pgrp ? g->pgrp->session->sid : 0;
     s->threads = MAX(g->thread_count, 1);
-    s->tty_group = -1;
-    struct tty *tty = g->pgrp ? g->pgrp->session->tty : NULL;
-    if (tty && tty_device_number && tty_foreground_group) {
-        s->tty = tty_device_number(tty);
-        s->tty_group = tty_foreground_group(tty);
-    }
+    s->tty = tty_of_group_locked(g, &s->tty_group);
     s->children = g->dead_children;
     if (whole)
         thread_group_times_locked(g, &s->used);
