@@ -5,7 +5,7 @@
 set -euo pipefail
 declare -A packages=(
     [build]="gcc libc6-dev meson ninja-build pkg-config make python3 libjson-c-dev libseccomp-dev linux-libc-dev"
-    [test]="libcmocka-dev clang libclang-rt-14-dev llvm-14 procps util-linux iproute2 tmux libcap2-bin xz-utils
+    [test]="libcmocka-dev clang libclang-rt-14-dev llvm-14 procps util-linux mount iproute2 tmux libcap2-bin xz-utils
         busybox-static perl python3 strace"
     [lint]="clang-format clang-tidy cppcheck shellcheck git"
     [fuzz]="clang libclang-rt-14-dev llvm-14"

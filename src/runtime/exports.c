@@ -118,7 +118,8 @@ static int workshop_enter(struct workshop *w, struct error *e)
     if (unshare(CLONE_NEWNS) < 0)
         return error_set(e, errno, "make a mount name space");
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return error_set(e, errno, "make the mounts of the command's own name space private");
+        return error_set(e, errno, "make the mounts of the command's own name space private%s",
+                         errno == EINVAL ? " (a chroot whose root isn't a mount won't do)" : "");
     return 0;
 }
 
