@@ -36,7 +36,7 @@ static int may_open(struct task *t, const struct path *p, uint32_t flags, bool c
         return -ENOTDIR;
     if (S_ISDIR(mode) && ((mask & 2) || (flags & O_CREAT)))
         return -EISDIR;
-    if ((S_ISCHR(mode) || S_ISBLK(mode)) && (p->mount->flags & MS_NODEV))
+    if ((S_ISCHR(mode) || S_ISBLK(mode)) && (p->mount->flags & MS_NODEV) && inode->type != INODE_HOST_STDIO)
         return -EACCES;
     bool plain = S_ISREG(mode) || S_ISDIR(mode);
     if (created)
@@ -66,6 +66,8 @@ static int open_by_type(struct task *t, struct file *f)
     const struct inode_ops *ops = inode_ops(inode);
     switch (inode->mode & S_IFMT) {
     case S_IFIFO:
+        if (inode->type == INODE_HOST_STDIO)
+            break;
         return fifo_open ? fifo_open(t, inode, f) : -ENXIO;
     case S_IFSOCK:
     case S_IFBLK:
@@ -194,8 +196,13 @@ static int open_create_once(struct task *t, const struct walk_env *env, const ch
     int r = path_walk_slow(env, name, lookup_flags, &dir, &last_name, &last);
     if (r < 0)
         return r;
-    if (!last_name) { // ".", "..", "/"
-        r = flags & O_EXCL ? -EEXIST : -EISDIR;
+    if (!last_name) { // ".", "..", "/", or what a magic link led to
+        if (flags & O_EXCL)
+            r = -EEXIST;
+        else if (inode_is_dir(dir.dentry->inode))
+            r = -EISDIR;
+        else
+            r = file_open_checked(t, &dir, flags, false, ret);
         path_put(&dir);
         return r;
     }

@@ -74,6 +74,8 @@ static int64_t anon_text(const struct dentry *d, char *buf, uint64_t size)
     struct strbuf b = {.data = buf, .room = size, .fixed = true};
     if (d->name[0] == '[' || !strcmp(d->name, "inotify"))
         strbuf_printf(&b, "anon_inode:%s", d->name);
+    else if (d->name[0] == '/')
+        strbuf_puts(&b, d->name);
     else
         strbuf_printf(&b, "%s:[%llu]", d->name, (unsigned long long)d->inode->ino);
     return b.truncated ? -ENAMETOOLONG : (int64_t)b.size;

@@ -96,6 +96,7 @@ WEAK_INODE(sysfs_file_inode_ops);
 WEAK_INODE(sysfs_link_inode_ops);
 WEAK_INODE(devpts_root_inode_ops);
 WEAK_INODE(devpts_pty_inode_ops);
+WEAK_INODE(host_stdio_inode_ops);
 
 static const struct inode_ops no_inode_ops;
 
@@ -106,7 +107,7 @@ static const struct inode_ops *const inode_table[INODE_TYPE_COUNT] = {
     [INODE_PROC_FILE] = &proc_file_inode_ops,     [INODE_PROC_LINK] = &proc_link_inode_ops,
     [INODE_SYSFS_DIR] = &sysfs_dir_inode_ops,     [INODE_SYSFS_FILE] = &sysfs_file_inode_ops,
     [INODE_SYSFS_LINK] = &sysfs_link_inode_ops,   [INODE_DEVPTS_ROOT] = &devpts_root_inode_ops,
-    [INODE_DEVPTS_PTY] = &devpts_pty_inode_ops,
+    [INODE_DEVPTS_PTY] = &devpts_pty_inode_ops,   [INODE_HOST_STDIO] = &host_stdio_inode_ops,
 };
 
 // Also called on inodes that a lock-free walk only believes to be there: any type number gives a table.

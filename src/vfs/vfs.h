@@ -47,6 +47,7 @@ enum inode_type {
     INODE_DEVPTS_ROOT,
     INODE_DEVPTS_PTY,
     INODE_ANON, // pipes, sockets, eventfds…: never looked up by name
+    INODE_HOST_STDIO, // a standard descriptor of the host's: fs/host/stdio.c
     INODE_TYPE_COUNT
 };
 

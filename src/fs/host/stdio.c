@@ -27,8 +27,10 @@
 #define READY_IN  (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 #define READY_OUT (EPOLLOUT | EPOLLHUP | EPOLLERR)
 
-struct host_file { // file.priv
+struct host_file { // file.priv, and priv of the inode, through which /proc/PID/fd opens it again
+    refcount_t refs;
     int fd;
+    int access;           // O_ACCMODE of the descriptor
     bool terminal;        // on the host
     bool regular;         // or a block device: has a position, is always ready
     _Atomic bool no_wait; // the host takes RWF_NOWAIT for it
@@ -89,7 +91,8 @@ static int64_t transfer_file(struct file *f, struct uio *u, uint64_t *pos, bool 
 {
     struct host_file *h = host_file_of(f);
     // read and write use the host's position; pread, pwrite and their kin come with one of their own.
-    int64_t offset = u->flags & UIO_AT_POSITION ? -1 : (int64_t)*pos;
+    // So does what was opened again (priv2).
+    int64_t offset = (u->flags & UIO_AT_POSITION) && !f->priv2 ? -1 : (int64_t)*pos;
     // As the guest has set it: the host's own flag holds beside it.
     int append = out && ((f->flags & O_APPEND) || (u->flags & UIO_APPEND)) ? RWF_APPEND : 0;
     uint64_t done = 0;
@@ -166,6 +169,8 @@ static int64_t host_file_write(struct file *f, struct uio *u, uint64_t *pos)
 static int64_t host_file_seek(struct file *f, int64_t offset, int whence)
 {
     struct host_file *h = host_file_of(f);
+    if (f->priv2)
+        return generic_seek(f, offset, whence, LOAD_RELAXED(f->inode->size));
     int64_t at = h->regular ? host_lseek(h->fd, offset, whence) : -ESPIPE;
     if (at >= 0)
         f->pos = (uint64_t)at;
@@ -244,13 +249,19 @@ static int host_file_sync(struct file *f, bool data_only, uint64_t offset, uint6
     return data_only ? host_fdatasync(h->fd) : host_fsync(h->fd);
 }
 
-static void host_file_release(struct file *f)
+static void host_file_put(struct host_file *h)
 {
-    struct host_file *h = host_file_of(f);
+    if (!h || !refcount_put(&h->refs))
+        return;
     host_watch_remove(&h->watch);
     // Whoever is at the other end of a pipe sees its end now.
     (void)host_close(h->fd);
     slab_free(&host_file_slab, h);
+}
+
+static void host_file_release(struct file *f)
+{
+    host_file_put(host_file_of(f));
 }
 
 const struct file_ops host_file_ops = {
@@ -262,6 +273,61 @@ const struct file_ops host_file_ops = {
     .ioctl = host_file_ioctl,
     .sync = host_file_sync,
     .release = host_file_release,
+};
+
+// ---- Opened again: /dev/stdout and the like ----
+
+// The same descriptor under other flags; it can't be used in ways that it was not handed over for.
+static int reopen(struct inode *inode, struct file *f)
+{
+    struct host_file *h = inode->priv;
+    if (h->access != O_RDWR && ((f->readable && h->access != O_RDONLY) || (f->writable && h->access != O_WRONLY)))
+        return -EACCES;
+    refcount_get(&h->refs);
+    f->type = FILE_HOST;
+    f->priv = h;
+    f->priv2 = h->regular;
+    f->seekable = f->pos_shared = h->regular;
+    return 0;
+}
+
+static int stdio_getattr(struct inode *inode)
+{
+    const struct host_file *h = inode->priv;
+    struct gofer_attr attr;
+    int r = h->regular ? host_fd_getattr(h->fd, &attr) : 0;
+    if (r < 0 || !h->regular)
+        return r;
+    lock_take(&inode->lock);
+    inode->size = attr.size;
+    inode->blocks = attr.blocks;
+    inode->mtime = (struct timespec64){.sec = attr.mtime.sec, .nsec = attr.mtime.nsec};
+    lock_release(&inode->lock);
+    return 0;
+}
+
+static int stdio_setattr(struct inode *inode, const struct setattr *attr)
+{
+    const struct host_file *h = inode->priv;
+    if (attr->valid & SETATTR_SIZE) {
+        int r = h->regular ? host_ftruncate(h->fd, attr->size) : -EINVAL;
+        if (r < 0)
+            return r;
+    }
+    inode_apply_setattr(inode, attr);
+    return 0;
+}
+
+static void stdio_evict(struct inode *inode)
+{
+    host_file_put(inode->priv);
+}
+
+const struct inode_ops host_stdio_inode_ops = {
+    .open = reopen,
+    .getattr = stdio_getattr,
+    .setattr = stdio_setattr,
+    .evict = stdio_evict,
 };
 
 // ---- Start ----
@@ -280,13 +346,13 @@ static void show_as(struct inode *inode, const struct gofer_attr *attr)
 static void name_of(const struct gofer_attr *attr, char *out, size_t size)
 {
     if (S_ISFIFO(attr->mode))
-        snprintf(out, size, "pipe:[%llu]", (unsigned long long)attr->ino);
+        snprintf(out, size, "pipe");
     else if (S_ISSOCK(attr->mode))
-        snprintf(out, size, "socket:[%llu]", (unsigned long long)attr->ino);
+        snprintf(out, size, "socket");
     else if (S_ISCHR(attr->mode) && attr->rdev == 0x103)
         snprintf(out, size, "/dev/null");
     else
-        snprintf(out, size, "host:[%llu]", (unsigned long long)attr->ino);
+        snprintf(out, size, "host");
 }
 
 static int host_file_open(int fd, struct file **ret)
@@ -300,7 +366,9 @@ static int host_file_open(int fd, struct file **ret)
     struct host_file *h = r < 0 ? NULL : slab_alloc(&host_file_slab);
     if (!h)
         return r < 0 ? r : -ENOMEM;
+    refcount_init(&h->refs, 1);
     h->fd = fd;
+    h->access = flags & O_ACCMODE;
     h->regular = S_ISREG(attr.mode) || S_ISBLK(attr.mode);
     h->no_wait = true;
     h->terminal = S_ISCHR(attr.mode) && the_kernel()->spec->stdio_is_terminal[fd];
@@ -314,6 +382,9 @@ static int host_file_open(int fd, struct file **ret)
     if (!f)
         return -ENOMEM;
     show_as(f->inode, &attr);
+    refcount_get(&h->refs);
+    f->inode->priv = h;
+    f->inode->type = INODE_HOST_STDIO;
     f->seekable = f->pos_shared = h->regular;
     *ret = f;
     return 0;
