@@ -43,6 +43,7 @@ EXCEPTIONS = {
     ("kernel", "sandbox/control.h"): "the conversation with the command",
     ("vfs", "sandbox/boot-spec.h"): "the first mounts",
     ("fs", "sandbox/boot-spec.h"): "exports and standard descriptors",
+    ("fs", "sandbox/control.h"): "whose the terminal is",
     ("host", "gofer/protocol.h"): "the channel to the gofer",
     ("gofer", "sandbox/boot-spec.h"): "what the gofer is started with",
     ("gofer", "sandbox/jail.h"): "how every process of a sandbox locks itself in",

@@ -16,6 +16,7 @@
 
 // The other side of vfs: the size of the terminal on the standard descriptors (fs/devpts).
 void tty_console_resized(struct kernel *k, uint16_t rows, uint16_t columns) __attribute__((weak));
+void tty_console_give(struct kernel *k, bool ours) __attribute__((weak));
 
 static void signal_everybody(struct kernel *k, int sig)
 {
@@ -41,6 +42,10 @@ static void handle(struct kernel *k, const struct control_message *m)
     case CONTROL_WINCH:
         if (m->a > 0 && m->a <= UINT16_MAX && m->b > 0 && m->b <= UINT16_MAX && tty_console_resized)
             tty_console_resized(k, (uint16_t)m->a, (uint16_t)m->b);
+        return;
+    case CONTROL_TERMINAL:
+        if (tty_console_give)
+            tty_console_give(k, m->a == 1);
         return;
     case CONTROL_CONT:
         lock_take(&k->tasks_lock);

@@ -82,6 +82,8 @@ int kernel_control_send(uint32_t type, int32_t a, int32_t b, const char *text)
 
 // The terminal layer's (fs/tty/console.c): what was written to the terminal shall be seen there.
 void tty_console_drain(struct kernel *k) __attribute__((weak));
+// The user's shell gets the terminal back.
+void tty_console_give(struct kernel *k, bool ours) __attribute__((weak));
 
 void kernel_shutdown(int wait_status)
 {
@@ -96,5 +98,7 @@ void kernel_shutdown(int wait_status)
 
 void kernel_init_stopped(int code, int sig)
 {
+    if (code == CLD_STOPPED && tty_console_give)
+        tty_console_give(kernel_pointer, false);
     kernel_control_send(code == CLD_STOPPED ? CONTROL_STOPPED : CONTROL_CONTINUED, sig, 0, NULL);
 }

@@ -70,6 +70,8 @@ static void take_terminal(struct sandbox *s)
 {
     uint16_t rows, cols;
     terminal_make_raw(&s->terminal);
+    if (s->terminal.fd >= 0)
+        (void)control_send(s->kernel_control, CONTROL_TERMINAL, s->terminal.raw, 0);
     if (terminal_size(&s->terminal, &rows, &cols))
         (void)control_send(s->kernel_control, CONTROL_WINCH, rows, cols);
 }
@@ -86,6 +88,22 @@ static void container_stopped(struct supervision *v)
     take_terminal(s);
     v->stopped = false;
     (void)control_send(s->kernel_control, CONTROL_CONT, 0, 0);
+}
+
+// A program wants input and we are in the background: what happens to a job that reads then. Whoever brings it to the foreground
+// continues it.
+static void container_reads(struct supervision *v)
+{
+    sigset_t set;
+    take_terminal(v->s);
+    if (v->s->terminal.fd < 0 || v->s->terminal.raw)
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTTIN);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    (void)kill(0, SIGTTIN);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    take_terminal(v->s);
 }
 
 // In the words that engines look for. The exit status is what a shell has for it.
@@ -127,6 +145,9 @@ static void kernel_message(struct supervision *v, const struct control_message *
         return;
     case CONTROL_STOPPED:
         container_stopped(v);
+        return;
+    case CONTROL_READS:
+        container_reads(v);
         return;
     case CONTROL_CONTINUED:
         return;

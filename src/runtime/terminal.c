@@ -13,8 +13,10 @@ void terminal_make_raw(struct terminal *t)
 {
     if (t->fd < 0 || t->raw)
         return;
-    // In the background the change would stop us; SIGCONT tries again.
-    if (tcgetpgrp(t->fd) != getpgrp() || tcgetattr(t->fd, &t->saved) < 0)
+    // In the background the change would stop us; SIGCONT tries again. A terminal that is not our controlling one knows no
+    // background.
+    pid_t foreground = tcgetpgrp(t->fd);
+    if ((foreground >= 0 && foreground != getpgrp()) || tcgetattr(t->fd, &t->saved) < 0)
         return;
     struct termios raw = t->saved;
     cfmakeraw(&raw);

@@ -17,6 +17,7 @@ enum control_type {
     CONTROL_SIGNAL = 2, // a: signal for the first process; b: 1 for every process
     CONTROL_WINCH =
         3, // a: rows, b: columns: the terminal on the standard descriptors has changed its size
+    CONTROL_TERMINAL = 5, // a: 1: the terminal is in raw mode and the kernel may read it, 0: it is not
     CONTROL_CONT = 4, // the command was continued after STOPPED: SIGCONT to the job that stopped
 
     // role -> command
@@ -27,6 +28,7 @@ enum control_type {
     CONTROL_EXIT = 67,      // kernel: a: wait status of the first process, as wait4 gives it
     CONTROL_STOPPED = 68,   // kernel: the first process is stopped; a: signal
     CONTROL_CONTINUED = 69, // kernel: it goes on
+    CONTROL_READS = 71, // kernel: a program wants to read the terminal, and the kernel may not
     CONTROL_MARK =
         70, // either role, only with --debug: c: CLOCK_MONOTONIC in ns, text: what has just been done
 };

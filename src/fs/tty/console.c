@@ -4,9 +4,10 @@
 // hardware: one reads what is typed, one writes what is in tty.out. A guest's call thus never waits in the host, and a terminal
 // that takes nothing blocks nobody but its writers.
 //
-// When the first process stops, the command restores the terminal's modes and stops, too; the user's shell then has the terminal.
-// What is typed is the shell's: nothing is read while the terminal is in canonical mode, until the command says that it goes on
-// (CONTROL_WINCH, sent after it made the terminal raw).
+// When the first process stops, the command restores the terminal's modes and stops, too; the user's shell then has the terminal,
+// and what is typed is the shell's. So it is when the command runs in the background. Input is therefore read only while the command
+// has given the terminal (CONTROL_TERMINAL); a program that waits for input then makes it ask (CONTROL_READS), and the command does
+// what happens to a job that reads from the background.
 //
 // Locking: the words are futexes of the two threads; a thread reads its word, looks under tty.lock, and sleeps if the word is still
 // the same. `closing`, `writing` are GUARDED_BY(tty.lock).
@@ -20,9 +21,11 @@
 #include "base/slab.h"
 #include "fs/tty/tty-int.h"
 #include "host/host.h"
+#include "kernel/kernel-start.h"
 #include "kernel/task.h"
 #include "kernel/threads.h"
 #include "sandbox/boot-spec.h"
+#include "sandbox/control.h"
 #include "vfs/vfs-int.h"
 
 enum { CONSOLE_CHUNK = 4096, DRAIN_PATIENCE_MS = 1000 };
@@ -33,6 +36,8 @@ struct console {
     _Atomic uint32_t in_word;    // changes when input may go on
     _Atomic uint32_t out_word;   // changes when there is output
     _Atomic uint32_t sent_word;  // changes when output went out
+    _Atomic bool ours;           // the command has given the terminal: it may be read
+    _Atomic bool asked;          // and has been asked for it
     bool writing;                // the thread has taken some output, which the host has not got yet
     bool gone;                   // the host's terminal has hung up
 };
@@ -148,15 +153,8 @@ void tty_console_drain(struct kernel *k)
 
 // ---- Input ----
 
-// Is the host's terminal ours to read, or has the command given it back?
-static bool is_ours(const struct console *c)
-{
-    struct tty_termios t;
-    return host_ioctl(c->in, TCGETS, &t) < 0 || !(t.lflag & ICANON);
-}
-
-// Waits until there is room for what is typed. False: the end.
-static bool wait_for_room(struct console *c, uint32_t *room)
+// Waits until input may be read and there is room for it. False: the end.
+static bool wait_to_read(struct console *c, uint32_t *room)
 {
     struct tty *tty = c->tty;
     for (;;) {
@@ -167,7 +165,7 @@ static bool wait_for_room(struct console *c, uint32_t *room)
         lock_release(&tty->lock);
         if (gone)
             return false;
-        if (*room)
+        if (*room && atomic_load(&c->ours))
             return true;
         (void)rest(&c->in_word, seen, NULL);
     }
@@ -178,14 +176,11 @@ void console_read_main(struct tty *tty)
     struct console *c = tty->console;
     uint8_t buf[CONSOLE_CHUNK];
     uint32_t room;
-    while (wait_for_room(c, &room)) {
+    while (wait_to_read(c, &room)) {
         struct pollfd p = {.fd = c->in, .events = POLLIN};
         (void)host_ppoll(&p, 1, NULL);
-        uint32_t seen = atomic_load(&c->in_word);
-        if (!is_ours(c)) {
-            (void)rest(&c->in_word, seen, NULL);
+        if (!atomic_load(&c->ours)) // what has come is for somebody else
             continue;
-        }
         int64_t n = host_read(c->in, buf, MIN(room, sizeof(buf)));
         if (n == -EINTR || n == -EAGAIN)
             continue;
@@ -206,7 +201,22 @@ void tty_console_resized(struct kernel *k, uint16_t rows, uint16_t columns)
         return;
     struct winsize size = {.ws_row = rows, .ws_col = columns};
     tty_set_size(tty, &size);
+}
+
+void tty_console_give(struct kernel *k, bool ours)
+{
+    struct tty *tty = k->console;
+    if (!tty)
+        return;
+    atomic_store(&tty->console->ours, ours);
+    atomic_store(&tty->console->asked, false);
     console_input_wake(tty->console);
+}
+
+void console_wanted(struct console *c)
+{
+    if (!atomic_load(&c->ours) && !atomic_exchange(&c->asked, true))
+        (void)kernel_control_send(CONTROL_READS, 0, 0, NULL);
 }
 
 // ---- Start ----

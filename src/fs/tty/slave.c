@@ -107,6 +107,8 @@ static int64_t read_waiting(struct file *f, struct uio *u, struct read_state *r)
         return 0;
     if (no_wait(f, u) || !t)
         return -EAGAIN;
+    if (tty->console)
+        console_wanted(tty->console);
     wait_entry_init(&w, t);
     w.events = TTY_READABLE | EPOLLHUP | EPOLLERR;
     wait_add(&tty->wq, &w);
@@ -115,11 +117,8 @@ static int64_t read_waiting(struct file *f, struct uio *u, struct read_state *r)
         ret = read_step(f, u, r);
         if (ret < 0 || r->finished || hung_up(f))
             break;
-        if (ret > 0) {
-            if (!no_wait(f, u))
-                continue;
-            break;
-        }
+        if (ret > 0)
+            continue;
         ret = wait_sleep(t, r->deadline);
         if (ret == -ETIMEDOUT) {
             ret = read_step(f, u, r);

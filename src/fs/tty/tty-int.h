@@ -189,3 +189,5 @@ int tty_wait_sent(struct task *t, struct tty *tty); // tcdrain's: 0 or -ERESTART
 void console_output_wake(struct console *c); // there is something to be written
 void console_input_wake(struct console *c);  // there is room for input again
 bool console_busy(const struct console *c);
+// A program waits for input; no lock held.
+void console_wanted(struct console *c);

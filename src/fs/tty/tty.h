@@ -43,6 +43,8 @@ void tty_set_controlling(struct task *t, struct tty *tty);
 // The console: the host's terminal (console.c).
 int tty_host_open(struct task *t, int host_fd, struct file **ret);
 void tty_console_resized(struct kernel *k, uint16_t rows, uint16_t columns);
+// The command has given the host's terminal to the sandbox, or taken it back: whether input may be read.
+void tty_console_give(struct kernel *k, bool ours);
 // Waits until the host has got what was written, for as long as the host takes something.
 void tty_console_drain(struct kernel *k);
 // Bodies of its service threads.
