@@ -164,6 +164,8 @@ static int64_t file_command(struct task *t, int fd, struct file *f, uint32_t cmd
 {
     switch (cmd) {
     case F_SETFL:
+        if (((uint32_t)arg & O_ASYNC) && !(f->flags & O_ASYNC))
+            f->async_fd = fd;
         return file_set_flags(t, f, (uint32_t)arg);
     case F_GETLK:
     case F_SETLK:

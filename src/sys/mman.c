@@ -5,6 +5,7 @@
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 
+#include "base/checked.h"
 #include "base/slab.h"
 #include "kernel/task.h"
 #include "mm/copy.h"
@@ -122,16 +123,30 @@ int64_t sys_mincore(struct task *t, uint64_t addr, uint64_t len, uaddr_t vec)
 
 // ---- Locking ---------------------------------------------------------------------------------------------------------
 
-int64_t sys_mlock(struct task *t, uint64_t addr, uint64_t len)
+#define MADV_POPULATE_READ_ 22 // older headers lack it
+
+// Locked memory is there: what can be touched is made so, as on Linux, where the rest is an error of the later access.
+static int64_t lock_and_populate(struct task *t, uint64_t addr, uint64_t len)
 {
     struct mm_target target = mm_target_of(t);
-    return mm_lock(&target, addr, len, false);
+    int ret = mm_lock(&target, addr, len, false);
+    uint64_t end;
+    if (ret == 0 && add_u64(addr, len, &end) && page_up_u64(end, &end) && end > PAGE_DOWN(addr))
+        (void)mm_advise(&target, PAGE_DOWN(addr), end - PAGE_DOWN(addr), MADV_POPULATE_READ_);
+    return ret;
+}
+
+int64_t sys_mlock(struct task *t, uint64_t addr, uint64_t len)
+{
+    return lock_and_populate(t, addr, len);
 }
 
 int64_t sys_mlock2(struct task *t, uint64_t addr, uint64_t len, uint32_t flags)
 {
     struct mm_target target = mm_target_of(t);
-    return flags & ~1u ? -EINVAL : mm_lock(&target, addr, len, flags & 1); // MLOCK_ONFAULT
+    if (flags & ~1u)
+        return -EINVAL;
+    return flags & 1 ? mm_lock(&target, addr, len, true) : lock_and_populate(t, addr, len); // MLOCK_ONFAULT
 }
 
 int64_t sys_munlock(struct task *t, uint64_t addr, uint64_t len)

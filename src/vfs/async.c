@@ -34,7 +34,7 @@ void file_async_notify(struct file *f, int band)
     struct linux_siginfo info = {.signo = sig ? sig : SIGIO};
     info.code = band & 1 ? POLL_IN : POLL_OUT;
     info.poll.band = band;
-    info.poll.fd = -1;
+    info.poll.fd = f->async_fd;
     const struct linux_siginfo *with = sig ? &info : NULL; // plain SIGIO carries nothing
     if (kind == OWNER_TID) {
         struct task *t = task_find((uint32_t)owner);

@@ -63,6 +63,7 @@ struct file {
     uint64_t priv2;
     uint32_t owner_kind, owner_signal; // F_SETOWN, F_SETSIG; GUARDED_BY(inode->lock)
     int32_t owner;
+    int32_t async_fd; // descriptor through which O_ASYNC was set: what a signal with information names
     const struct cred *cred; // of the opener; reference
     struct list epoll_items; // registrations on this file: vfs/epoll.c; GUARDED_BY the epoll's rules
     struct shm_segment *shm; // an attachment of a System V segment: sys/ipc-shm.c; set before it is mapped

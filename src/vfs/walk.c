@@ -219,9 +219,13 @@ static int read_link(struct inode *inode, const char **ret)
 static int follow_magic(struct walk *w, struct inode *inode)
 {
     struct path to = {0};
-    if (w->flags & LOOKUP_NO_MAGICLINKS)
-        return -ELOOP;
     int r = inode_ops(inode)->follow(inode, &to);
+    if (r == -EINVAL) // ordinary text
+        return r;
+    if (w->flags & LOOKUP_NO_MAGICLINKS) {
+        path_put(&to);
+        return -ELOOP;
+    }
     if (r < 0)
         return r;
     if ((w->flags & LOOKUP_SCOPED) || ((w->flags & LOOKUP_NO_XDEV) && to.mount != w->at.mount)) {
