@@ -358,7 +358,8 @@ static int use_anon_shared(struct map_plan *p, struct file **ret)
 
 int64_t mm_map(const struct mm_target *target, const struct mmap_request *request)
 {
-    const bool populates = (request->flags & (MAP_POPULATE | MAP_LOCKED)) && !(request->flags & MAP_NONBLOCK);
+    const bool populates = ((request->flags & (MAP_POPULATE | MAP_LOCKED)) || target->mm->lock_future) &&
+                           !(request->flags & MAP_NONBLOCK);
     struct mm_target plain = *target;
     struct map_plan p = {
         .target = target,

@@ -54,7 +54,6 @@ void container_add_default_mounts(struct container *c)
         {BOOT_MOUNT_DEVPTS, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
          "newinstance,ptmxmode=0666,mode=0620,gid=5"},
         {BOOT_MOUNT_TMPFS, "/dev/shm", "shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"},
-        {BOOT_MOUNT_MQUEUE, "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, ""},
     };
     for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
         if (!has_mount(c, defaults[i].target))

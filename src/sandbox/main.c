@@ -58,7 +58,7 @@ static void start_log(const struct boot_spec *spec, const char *component)
 {
     struct log_config config = {.fd = BOOT_FD_LOG,
                                 .json = (spec->flags & BOOT_LOG_JSON) != 0,
-                                .level = spec->flags & BOOT_DEBUG ? LOG_DEBUG : LOG_INFO,
+                                .level = spec->flags & BOOT_DEBUG ? LOG_DEBUG : spec->flags & BOOT_STRACE ? LOG_INFO : LOG_WARN,
                                 .component = component};
     log_init(&config);
 }

@@ -241,7 +241,7 @@ static int add_mounts(struct kernel *k, struct vfs *v)
         const struct boot_mount *m = &spec->mounts[i];
         r = add_mount(k->mounts, &env, spec, m);
         if (r == -ENODEV) { // a file system that this build lacks: its place stays empty
-            log_warn("mount %s at %s: file system is not available", m->source, m->target);
+            log_info("mount %s at %s: file system is not available", m->source, m->target);
             r = 0;
         } else if (r < 0) {
             log_error("mount %s at %s: error %d", m->source, m->target, -r);
