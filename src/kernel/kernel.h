@@ -74,6 +74,10 @@ struct kernel {
     struct tty *console;   // the host terminal on stdio, or NULL; set at start
     _Atomic uint32_t terminal_count; // of all devpts instances
 
+    struct {
+        nsec_t time, cpu; // of the last reading
+        uint64_t average[3];
+    } load; // GUARDED_BY(misc_lock): kernel/load.c
     struct random_state random; // GUARDED_BY(misc_lock)
     struct siphash_key hash_key;
     uint8_t boot_id[16];

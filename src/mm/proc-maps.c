@@ -85,9 +85,20 @@ static void show_vdso(struct strbuf *out)
 
 #define MINCORE_CHUNK 4096 // pages
 
+// The main stack is shown from its lowest page that has been touched.
+static void find_stack(struct mm *mm, const struct vma *v, uint64_t at, const uint8_t *vec, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (vec[i] & 1) {
+            mm_grow_shown_stack(mm, at + i * PAGE_SIZE);
+            return;
+        }
+    }
+}
+
 // Resident pages of v, asked of the stub through pt. Private file pages that aren't the caller's own count as well, as in
 // Linux's RSS of a page that is mapped.
-static uint64_t resident_pages(struct platform_thread *pt, const struct vma *v, uint8_t *vec)
+static uint64_t resident_pages(struct mm *mm, struct platform_thread *pt, const struct vma *v, uint8_t *vec)
 {
     uint64_t count = 0;
 
@@ -97,6 +108,8 @@ static uint64_t resident_pages(struct platform_thread *pt, const struct vma *v, 
             break;
         for (uint64_t i = 0; i < size >> PAGE_SHIFT; i++)
             count += vec[i] & 1;
+        if (v->flags & VMA_STACK)
+            find_stack(mm, v, at, vec, size >> PAGE_SHIFT);
         at += size;
     }
     return count;
@@ -111,7 +124,7 @@ static uint64_t measure_locked(struct mm *mm, struct task *via)
         return mm->resident_pages;
     for (struct vma *v = vma_first(mm); v; v = vma_next(v))
         if (v->prot) // reserved room has no pages; asking would walk all of it
-            total += resident_pages(via->pt, v, vec);
+            total += resident_pages(mm, via->pt, v, vec);
     kfree(vec);
     mm->resident_pages = total;
     return total;
@@ -196,7 +209,7 @@ void mm_show_maps(struct mm *mm, struct strbuf *out, bool smaps)
     for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
         show_line(mm, v, out);
         if (smaps)
-            show_smaps_of(mm, v, vec && v->prot ? resident_pages(t->pt, v, vec) : 0, out);
+            show_smaps_of(mm, v, vec && v->prot ? resident_pages(mm, t->pt, v, vec) : 0, out);
     }
     lock_release(&mm->lock);
     if (!smaps)

@@ -68,6 +68,9 @@ void platform_demand_frame(struct platform_thread *pt);
 // guest code. If the stub doesn't answer in its own CPU time, it is killed.
 void platform_interrupt(struct platform_thread *pt);
 
+// Whether the thread sleeps in a futex wait that the kernel hasn't seen. For figures alone: the stub says so.
+bool platform_thread_waits(const struct platform_thread *pt);
+
 // CPU time used by the guest in this thread.
 nsec_t platform_thread_user_time(const struct platform_thread *pt);
 int platform_set_affinity(struct platform_thread *pt, const uint64_t *mask, uint64_t mask_bytes);

@@ -6,6 +6,7 @@
 
 #include "abi/capability.h"
 #include "abi/uts.h"
+#include "kernel/load.h"
 #include "kernel/rlimit.h"
 #include "kernel/task.h"
 #include "mm/copy.h"
@@ -145,6 +146,7 @@ int64_t sys_sysinfo(struct task *t, uaddr_t out)
 {
     struct kernel *k = t->kernel;
     uint64_t shared = k->memfile ? memfile_total_bytes(k->memfile) : 0;
+    struct kernel_activity now;
     nsec_t uptime = 0;
     (void)clock_read(CLOCK_BOOTTIME,
                      &uptime); // the clock that the guest reads by itself: the host's
@@ -156,6 +158,8 @@ int64_t sys_sysinfo(struct task *t, uaddr_t out)
         .procs = (uint16_t)MIN(k->task_count, (uint32_t)UINT16_MAX),
         .mem_unit = 1,
     };
+    kernel_activity(k, &now);
+    kernel_load(k, &now, w.loads);
     return copy_out_value(t, out, &w);
 }
 

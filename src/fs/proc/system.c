@@ -9,6 +9,7 @@
 #include "abi/uts.h"
 #include "base/slab.h"
 #include "fs/proc/proc-int.h"
+#include "kernel/load.h"
 #include "mm/memfile.h"
 #include "mm/mm.h"
 
@@ -101,15 +102,12 @@ int proc_show_meminfo(const struct tree_call *c, struct strbuf *out)
     return 0;
 }
 
-static void all_usage(struct cpu_usage *sum, uint32_t *running, uint32_t *blocked);
-
 int proc_show_vmstat(const struct tree_call *c, struct strbuf *out)
 {
     struct proc_memory m;
-    struct cpu_usage used;
-    uint32_t running, blocked;
+    struct kernel_activity now;
     proc_get_memory(&m);
-    all_usage(&used, &running, &blocked);
+    kernel_activity(the_kernel(), &now);
     strbuf_printf(out, "nr_free_pages %llu\nnr_zone_inactive_anon 0\nnr_zone_active_anon %llu\nnr_zone_inactive_file 0\n",
                   ULL(m.free >> PAGE_SHIFT), ULL((m.anon + m.shared) >> PAGE_SHIFT));
     strbuf_printf(out, "nr_mlock 0\nnr_inactive_anon 0\nnr_active_anon %llu\nnr_inactive_file 0\nnr_active_file 0\n",
@@ -119,7 +117,8 @@ int proc_show_vmstat(const struct tree_call *c, struct strbuf *out)
                   ULL(m.cached >> PAGE_SHIFT));
     strbuf_printf(out, "nr_writeback 0\nnr_shmem %llu\nnr_page_table_pages %llu\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n",
                   ULL(m.shared >> PAGE_SHIFT), ULL(m.page_tables >> PAGE_SHIFT));
-    strbuf_printf(out, "pgfault %llu\npgmajfault %llu\noom_kill 0\n", ULL(used.minor_faults), ULL(used.major_faults));
+    strbuf_printf(out, "pgfault %llu\npgmajfault %llu\noom_kill 0\n", ULL(now.used.minor_faults),
+                  ULL(now.used.major_faults));
     return 0;
 }
 
@@ -132,27 +131,6 @@ static nsec_t boot_time(void)
     return boot;
 }
 
-// CPU time of everybody who is or was here, and how many want a CPU now.
-static void all_usage(struct cpu_usage *sum, uint32_t *running, uint32_t *blocked)
-{
-    struct kernel *k = the_kernel();
-    struct task *t;
-    *sum = (struct cpu_usage){0};
-    *running = *blocked = 0;
-    lock_take(&k->tasks_lock);
-    list_for_each (t, &k->tasks, all_node) {
-        if (proc_state_letter(t) == 'R')
-            ++*running;
-        if (t->group->leader == t) {
-            struct cpu_usage one;
-            thread_group_times_locked(t->group, &one);
-            cpu_usage_add(sum, &one);
-            cpu_usage_add(sum, &t->group->dead_children);
-        }
-    }
-    lock_release(&k->tasks_lock);
-}
-
 static nsec_t idle_time(const struct cpu_usage *used)
 {
     nsec_t all = boot_time() * (nsec_t)MAX(the_kernel()->cpu_count, 1u);
@@ -162,29 +140,27 @@ static nsec_t idle_time(const struct cpu_usage *used)
 int proc_show_stat(const struct tree_call *c, struct strbuf *out)
 {
     struct kernel *k = the_kernel();
-    struct cpu_usage used;
-    uint32_t running, blocked, cpus = MAX(k->cpu_count, 1u);
-    all_usage(&used, &running, &blocked);
-    nsec_t idle = idle_time(&used);
-    strbuf_printf(out, "cpu  %lld 0 %lld %lld 0 0 0 0 0 0\n", (long long)(used.user / TICK), (long long)(used.system / TICK),
-                  (long long)(idle / TICK));
+    struct kernel_activity now;
+    uint32_t cpus = MAX(k->cpu_count, 1u);
+    kernel_activity(k, &now);
+    nsec_t idle = idle_time(&now.used), user = now.used.user / TICK, system = now.used.system / TICK;
+    strbuf_printf(out, "cpu  %lld 0 %lld %lld 0 0 0 0 0 0\n", (long long)user, (long long)system, (long long)(idle / TICK));
     for (uint32_t i = 0; i < cpus; i++)
-        strbuf_printf(out, "cpu%u %lld 0 %lld %lld 0 0 0 0 0 0\n", i, (long long)(used.user / TICK / cpus),
-                      (long long)(used.system / TICK / cpus), (long long)(idle / TICK / cpus));
-    uint64_t switches = used.voluntary_switches + used.involuntary_switches;
-    strbuf_printf(out, "intr 0\nctxt %llu\nbtime %lld\nprocesses %llu\nprocs_running %u\nprocs_blocked %u\n", ULL(switches),
-                  (long long)((clock_realtime() - boot_time()) / NSEC_PER_SEC), ULL(LOAD_RELAXED(k->fork_count)), running,
-                  blocked);
+        strbuf_printf(out, "cpu%u %lld 0 %lld %lld 0 0 0 0 0 0\n", i, (long long)(user / cpus), (long long)(system / cpus),
+                      (long long)(idle / TICK / cpus));
+    uint64_t switches = now.used.voluntary_switches + now.used.involuntary_switches;
+    strbuf_printf(out, "intr 0\nctxt %llu\nbtime %lld\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\n", ULL(switches),
+                  (long long)((clock_realtime() - boot_time()) / NSEC_PER_SEC), ULL(LOAD_RELAXED(k->fork_count)),
+                  now.running);
     strbuf_puts(out, "softirq 0 0 0 0 0 0 0 0 0 0 0\n");
     return 0;
 }
 
 int proc_show_uptime(const struct tree_call *c, struct strbuf *out)
 {
-    struct cpu_usage used;
-    uint32_t running, blocked;
-    all_usage(&used, &running, &blocked);
-    nsec_t up = boot_time(), idle = idle_time(&used);
+    struct kernel_activity now;
+    kernel_activity(the_kernel(), &now);
+    nsec_t up = boot_time(), idle = idle_time(&now.used);
     strbuf_printf(out, "%lld.%02lld %lld.%02lld\n", (long long)(up / NSEC_PER_SEC), (long long)(up % NSEC_PER_SEC / 10000000),
                   (long long)(idle / NSEC_PER_SEC), (long long)(idle % NSEC_PER_SEC / 10000000));
     return 0;
@@ -193,10 +169,13 @@ int proc_show_uptime(const struct tree_call *c, struct strbuf *out)
 int proc_show_loadavg(const struct tree_call *c, struct strbuf *out)
 {
     struct kernel *k = the_kernel();
-    struct cpu_usage used;
-    uint32_t running, blocked;
-    all_usage(&used, &running, &blocked);
-    strbuf_printf(out, "0.00 0.00 0.00 %u/%u %u\n", running, LOAD_RELAXED(k->task_count), LOAD_RELAXED(k->last_pid));
+    struct kernel_activity now;
+    uint64_t load[3];
+    kernel_activity(k, &now);
+    kernel_load(k, &now, load);
+    for (int i = 0; i < 3; i++)
+        strbuf_printf(out, "%llu.%02llu ", ULL(load[i] >> 16), ULL((load[i] & 0xffff) * 100 >> 16));
+    strbuf_printf(out, "%u/%u %u\n", now.running, LOAD_RELAXED(k->task_count), LOAD_RELAXED(k->last_pid));
     return 0;
 }
 

@@ -113,15 +113,13 @@ static void stat_times(const struct snapshot *s, struct strbuf *out)
 }
 
 // Fields 23 to 30; may: the reader may look into the process.
-static void stat_memory(struct mm *mm, const struct task *t, bool may, struct strbuf *out)
+static void stat_memory(struct mm *mm, const struct task *t, uint64_t resident, bool may, struct strbuf *out)
 {
     struct mm_sizes sizes = {0};
-    if (mm) {
+    if (mm)
         mm_get_sizes(mm, &sizes);
-        sizes.resident = proc_resident_pages(mm);
-    }
     put(out, sizes.total << PAGE_SHIFT);
-    put(out, sizes.resident);
+    put(out, resident);
     put(out, task_rlimit(t, RLIMIT_RSS));
     put(out, mm ? may ? mm->start_code : 1 : 0);
     put(out, mm ? may ? mm->end_code : 1 : 0);
@@ -148,6 +146,7 @@ int proc_show_task_stat(const struct tree_call *c, struct strbuf *out)
     struct mm *mm = task_get_mm(c->task);
     bool may = proc_may_trace(c->task);
     uint64_t low = 0x7fffffff;
+    uint64_t resident = mm ? proc_resident_pages(mm) : 0; // first: it counts faults, too
     snap(c, &s);
     strbuf_printf(out, "%u (%s) %c %u %u %u %u %d %u", s.tid, s.comm, s.state, s.ppid, s.pgid, s.sid, s.tty, s.tty_group,
                   s.tid == s.tgid ? 0x400000u : 0x400040u);
@@ -156,7 +155,7 @@ int proc_show_task_stat(const struct tree_call *c, struct strbuf *out)
     put(out, s.used.major_faults);
     put(out, s.children.major_faults);
     stat_times(&s, out);
-    stat_memory(mm, s.t, may, out);
+    stat_memory(mm, s.t, resident, may, out);
     put(out, s.pending & low);
     put(out, s.blocked & low);
     put(out, s.ignored & low);
@@ -254,8 +253,8 @@ static void kb(struct strbuf *out, const char *name, uint64_t pages)
 static void status_memory(struct task *t, struct mm *mm, struct strbuf *out)
 {
     struct mm_sizes s;
+    uint64_t rss = proc_resident_pages(mm); // first: it also finds how far the stack has grown
     mm_get_sizes(mm, &s);
-    uint64_t rss = proc_resident_pages(mm);
     uint64_t peak = MAX(rss, __atomic_load_n(&t->usage.max_rss_bytes, __ATOMIC_RELAXED) >> PAGE_SHIFT);
     uint64_t exec = LOAD_RELAXED(mm->exec_pages);
     uint64_t shared = MIN(s.shared, rss);

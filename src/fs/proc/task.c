@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 
 #include "fs/proc/proc-int.h"
+#include "kernel/load.h"
 #include "mm/mm.h"
 
 enum { PROBES = 1024 };
@@ -57,8 +58,15 @@ char proc_state_letter(struct task *t)
     case TASK_DEAD:
         return 'X';
     default:
-        return 'R';
+        return task_is_runnable(t) ? 'R' : 'S';
     }
+}
+
+// What a process that was never measured may have: it has touched its data, up to a bound, and a part of its text.
+static uint64_t guess_resident(const struct mm_sizes *s)
+{
+    enum { BOUND = 1024 };
+    return MIN(s->total, MIN(s->data, BOUND / 2) + MIN(s->total - MIN(s->data, s->total), BOUND / 2));
 }
 
 uint64_t proc_resident_pages(struct mm *mm)
@@ -66,12 +74,14 @@ uint64_t proc_resident_pages(struct mm *mm)
     struct task *me = current_task();
     struct mm_sizes s;
     if (me && me->mm == mm) {
-        uint64_t bytes = mm_resident_bytes(mm, me);
+        uint64_t bytes = mm_resident_bytes(mm, me), pages = bytes >> PAGE_SHIFT;
         me->usage.max_rss_bytes = MAX(me->usage.max_rss_bytes, bytes);
-        return bytes >> PAGE_SHIFT;
+        // Faults are the host's business; each page that is there was one.
+        me->usage.minor_faults = MAX(me->usage.minor_faults, pages);
+        return pages;
     }
     mm_get_sizes(mm, &s);
-    return s.resident;
+    return s.resident ? s.resident : guess_resident(&s);
 }
 
 // ---- /proc/PID ----

@@ -367,6 +367,11 @@ void reaper_main(struct platform *p)
     }
 }
 
+bool platform_thread_waits(const struct platform_thread *pt)
+{
+    return pt->slot && *(volatile uint32_t *)&pt->slot->in_futex != 0;
+}
+
 nsec_t platform_thread_user_time(const struct platform_thread *pt)
 {
     struct platform_mm *pm = pt->pm;
