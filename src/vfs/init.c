@@ -267,6 +267,7 @@ int vfs_init(struct kernel *k)
     lock_init(&v->file_locks_lock, LOCK_RANK_OBJECT);
     lock_init(&v->free_files_lock, LOCK_RANK_OBJECT);
     list_init(&v->posix_waiters);
+    list_init(&v->lock_contexts);
     v->kernel_cred = make_kernel_cred();
     if (!v->kernel_cred)
         return -ENOMEM;

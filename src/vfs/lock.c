@@ -6,6 +6,7 @@
 // needs them to stand still. A POSIX waiter notes whom it waits for; a wait that would close a circle is EDEADLK. Waiters are
 // woken by every release on their inode and look again.
 #include <sys/file.h>
+#include <sys/sysmacros.h>
 
 #include "base/slab.h"
 #include "base/strbuf.h"
@@ -26,6 +27,8 @@ struct file_lock {
 };
 
 struct file_lock_context {
+    struct list node; // vfs.lock_contexts
+    const struct inode *inode;
     struct list flocks, records; // records in order of start for each owner
     struct wait_queue wq;
     uint32_t count;
@@ -46,21 +49,34 @@ static struct file_lock_context *context_of(struct inode *inode)
     c = kmalloc(sizeof(*c));
     if (!c)
         return NULL;
+    list_init(&c->node);
     list_init(&c->flocks);
     list_init(&c->records);
     wait_queue_init(&c->wq);
+    c->inode = inode;
     struct file_lock_context *none = NULL;
     if (!__atomic_compare_exchange_n(&inode->locks, &none, c, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_ACQUIRE)) {
         kfree(c);
-        c = none;
+        return none;
     }
+    struct vfs *v = the_vfs();
+    lock_take(&v->file_locks_lock);
+    list_push_back(&v->lock_contexts, &c->node);
+    lock_release(&v->file_locks_lock);
     return c;
 }
 
 void file_locks_free(struct inode *inode)
 {
-    kfree(inode->locks); // empty: every owner had the inode open
+    struct file_lock_context *c = inode->locks; // empty: every owner had the inode open
+    if (!c)
+        return;
+    struct vfs *v = the_vfs();
+    lock_take(&v->file_locks_lock);
+    list_remove(&c->node);
+    lock_release(&v->file_locks_lock);
+    kfree(c);
     inode->locks = NULL;
 }
 
@@ -127,6 +143,7 @@ static int flock_try(struct vfs *v, struct file_lock_context *c, struct file *f,
             (*fresh)->owner = f;
             (*fresh)->type = type;
             (*fresh)->end = INT64_MAX;
+            (*fresh)->pid = current_task() ? (int32_t)current_task()->group->tgid : 0;
             list_push_back(&c->flocks, &(*fresh)->node);
             c->count++;
             *fresh = NULL;
@@ -430,4 +447,34 @@ void file_locks_release(struct file *f)
     lock_release(&v->file_locks_lock);
     if (any)
         wake_up_all(&c->wq, 0);
+}
+
+// ---- /proc/locks, proc(5) ----
+
+static void show_lock(struct strbuf *out, const struct file_lock_context *c, const struct file_lock *l, const char *kind,
+                      uint32_t number)
+{
+    uint32_t dev = c->inode->sb->dev;
+    strbuf_printf(out, "%u: %s ADVISORY  %s %d %02x:%02x:%llu %lld ", number, kind, l->type == F_WRLCK ? "WRITE" : "READ ",
+                  l->pid, major(dev), minor(dev), (unsigned long long)c->inode->ino, (long long)l->start);
+    if (l->end == INT64_MAX)
+        strbuf_puts(out, "EOF\n");
+    else
+        strbuf_printf(out, "%lld\n", (long long)l->end);
+}
+
+void file_locks_show(struct strbuf *out)
+{
+    struct vfs *v = the_vfs();
+    struct file_lock_context *c;
+    struct file_lock *l;
+    uint32_t number = 0;
+    lock_take(&v->file_locks_lock);
+    list_for_each (c, &v->lock_contexts, node) {
+        list_for_each (l, &c->flocks, node)
+            show_lock(out, c, l, "FLOCK ", ++number);
+        list_for_each (l, &c->records, node)
+            show_lock(out, c, l, l->ofd ? "OFDLCK" : "POSIX ", ++number);
+    }
+    lock_release(&v->file_locks_lock);
 }

@@ -48,6 +48,7 @@ struct vfs {
     struct mount *shm_mount;
     struct lock file_locks_lock;     // LOCK_RANK_OBJECT: all advisory locks, see vfs/lock.c
     struct list posix_waiters;       // GUARDED_BY(file_locks_lock)
+    struct list lock_contexts;       // GUARDED_BY(file_locks_lock): of every inode that was ever locked
 };
 
 static inline struct vfs *the_vfs(void)
@@ -251,6 +252,7 @@ int files_unshare_fs(struct task *t);
 void file_locks_close(struct fd_table *table, struct file *f); // a close of a descriptor: POSIX locks of its table go
 void file_locks_release(struct file *f);                 // last reference: flock and OFD locks go
 void file_locks_free(struct inode *inode);
+void file_locks_show(struct strbuf *out); // /proc/locks
 int file_flock(struct task *t, struct file *f, int op);
 struct flock;
 int file_lock_set(struct task *t, struct file *f, const struct flock *l, bool ofd, bool wait);

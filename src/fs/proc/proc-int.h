@@ -1,7 +1,7 @@
 // What the files of proc share: tables, and the functions of their entries.
 #pragma once
 
-#include "fs/proc/tree.h"
+#include "fs/tree.h"
 #include "kernel/task.h"
 
 enum proc_table {
@@ -39,7 +39,6 @@ typedef int proc_show(const struct tree_call *c, struct strbuf *out);
 typedef int64_t proc_store(const struct tree_call *c, char *text, uint64_t size);
 
 #define PROC_HOOK __attribute__((weak))
-#define ULL(x) ((unsigned long long)(x))
 #define TICK (NSEC_PER_SEC / 100) // USER_HZ is 100
 
 // A table of each file, joined in tables.c.
@@ -76,11 +75,4 @@ proc_show proc_show_cpuinfo, proc_show_meminfo, proc_show_stat, proc_show_uptime
     proc_show_vmstat, proc_show_filesystems, proc_show_interrupts, proc_show_self, proc_show_thread_self,
     proc_show_softirqs, proc_show_zoneinfo, proc_show_buddyinfo;
 
-// ---- Figures that sysfs shows, too ----
-struct proc_memory { // bytes
-    uint64_t total, free, available, anon, shared, cached, slab, page_tables, committed;
-};
-void proc_get_memory(struct proc_memory *out);
-// "0-3": the CPUs of the sandbox.
-void proc_show_cpu_list(struct strbuf *out);
 nsec_t proc_boot_offset(void); // CLOCK_BOOTTIME minus CLOCK_MONOTONIC

@@ -94,6 +94,12 @@ static int show_sysvipc(const struct tree_call *c, struct strbuf *out)
     return 0;
 }
 
+static int show_locks(const struct tree_call *c, struct strbuf *out)
+{
+    file_locks_show(out);
+    return 0;
+}
+
 static const struct tree_entry sysvipc_entries[] = {
     {.name = "msg", .mode = S_IFREG | 0444, .show = show_sysvipc, .arg = 0},
     {.name = "sem", .mode = S_IFREG | 0444, .show = show_sysvipc, .arg = 1},
@@ -144,6 +150,7 @@ static const struct tree_entry root_entries[] = {
     TEXT("keys", ""),
     REFUSED("kmsg"),
     SHOWN("loadavg", proc_show_loadavg),
+    SHOWN("locks", show_locks),
     SHOWN("meminfo", proc_show_meminfo),
     TEXT("misc", ""),
     TEXT("modules", ""),

@@ -8,7 +8,7 @@
 
 #include "base/checked.h"
 #include "base/slab.h"
-#include "fs/proc/tree.h"
+#include "fs/tree.h"
 #include "mm/copy.h"
 
 struct text {

@@ -7,7 +7,7 @@
 #include <dirent.h>
 
 #include "base/slab.h"
-#include "fs/proc/tree.h"
+#include "fs/tree.h"
 #include "kernel/kernel.h"
 #include "mm/mm.h"
 

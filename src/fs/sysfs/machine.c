@@ -1,9 +1,8 @@
 // devices/system: CPUs with their topology and caches, and the memory node.
 #include <cpuid.h>
 
-#include "fs/proc/proc-int.h"
 #include "fs/sysfs/sysfs-int.h"
-#include "mm/mm.h"
+#include "kernel/kernel.h"
 
 static uint32_t cpu_count(void)
 {

@@ -1,7 +1,7 @@
 // Tables of sysfs and how their entries are written.
 #pragma once
 
-#include "fs/proc/tree.h"
+#include "fs/tree.h"
 
 enum sysfs_table {
     SYSFS_ROOT,

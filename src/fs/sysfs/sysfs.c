@@ -1,10 +1,10 @@
 // sysfs: CPUs, memory nodes, the devices that every sandbox has, and the places that programs look for. Constant tables, over the
-// engine of proc (fs/proc/tree.h).
+// engine of proc (fs/tree.h).
 //
 // DEVIATION: sysfs: there is one package with one core for each CPU of the sandbox and one memory node, whatever the host has. The
 // only network interface shown is the loopback. Nothing can be written.
 #include "base/slab.h"
-#include "fs/proc/tree.h"
+#include "fs/tree.h"
 #include "fs/sysfs/sysfs-int.h"
 #include "kernel/kernel.h"
 

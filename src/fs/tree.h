@@ -59,6 +59,7 @@ struct tree_entry {
     bool (*present)(const struct tree_call *c);                 // NULL: always there
 };
 #define TREE_WRITE_MAX 4095
+#define ULL(x) ((unsigned long long)(x))
 
 // Children that come and go, named by a number with an optional prefix. c is the directory's.
 struct tree_dynamic {
@@ -140,3 +141,11 @@ bool proc_may_trace(struct task *target);
 // One number, with white space around it. base 0: as strtoll's. False when it is none or does not fit.
 bool tree_parse_i64(const char *text, int base, int64_t *ret);
 bool tree_parse_u64(const char *text, int base, uint64_t *ret);
+
+// ---- Figures that both show (fs/proc/system.c, cpuinfo.c) ----
+struct proc_memory { // bytes
+    uint64_t total, free, available, anon, shared, cached, slab, page_tables, committed;
+};
+void proc_get_memory(struct proc_memory *out);
+// "0-3": the CPUs of the sandbox, and a new line.
+void proc_show_cpu_list(struct strbuf *out);
