@@ -53,6 +53,7 @@ static void answer_futex(struct trap_info *ti)
 static _Noreturn void stub_died(struct task *t)
 {
     struct thread_group *g = t->group;
+    log_info("a process of thread group %u ended on its own", g->tgid);
     thread_group_exit(g, SIGKILL); // no effect when the group is ending for another reason
     task_exit(t, SIGKILL);
 }

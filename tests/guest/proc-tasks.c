@@ -106,6 +106,7 @@ TEST(exit_signal_and_threads)
 
 TEST(page_faults_count)
 {
+    LATER("page faults are the host's and not counted");
     const size_t size = 4u << 20;
     long long before = stat_field("/proc/self/stat", 10);
     char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

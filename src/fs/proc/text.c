@@ -4,6 +4,7 @@
 // state. The text is let go at its end.
 //
 // Locking: tree_file.lock guards the pointer to the text. Texts are counted and immutable, so that none is held over a copy.
+#include <stdatomic.h>
 #include <sys/epoll.h>
 
 #include "base/checked.h"
@@ -52,7 +53,7 @@ int tree_file_open(struct inode *inode, struct file *f)
         if (c.entry->flags & ENTRY_POLL_MOUNTS)
             tf->fs = task_get_fs(c.task);
         if (tf->fs)
-            tf->mounts_seen = LOAD_RELAXED(tf->fs->ns->sequence);
+            tf->mounts_seen = atomic_load_explicit(&tf->fs->ns->sequence, memory_order_relaxed);
         f->type = (uint8_t)tree_of(inode->sb)->text_file;
         f->priv = tf;
     } else if (r == 0 && !c.entry->open) {
