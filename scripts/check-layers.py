@@ -38,8 +38,6 @@ EXCEPTIONS = {
     ("mm", "kernel/task.h"): "whose address space it is: limits, privileges, the thread that executes the commands",
     ("fs", "gofer/protocol.h"): "the messages between hostfs and the gofer",
     ("fs", "fs/tmpfs/tmpfs.h"): "what the overlay and devtmpfs are made of",
-    ("fs", "fs/proc/tree.h"): "the tables of text files that procfs and sysfs are",
-    ("fs", "fs/proc/proc-int.h"): "figures that procfs and sysfs both show",
     ("fs", "fs/tty/tty.h"): "the terminals that devpts names and procfs shows",
     ("kernel", "sandbox/boot-spec.h"): "what the sandbox is started with",
     ("kernel", "sandbox/control.h"): "the conversation with the command",
