@@ -183,6 +183,10 @@ void cpu_usage_add(struct cpu_usage *sum, const struct cpu_usage *one)
     sum->involuntary_switches += one->involuntary_switches;
     sum->in_blocks += one->in_blocks;
     sum->out_blocks += one->out_blocks;
+    sum->read_bytes += one->read_bytes;
+    sum->written_bytes += one->written_bytes;
+    sum->read_calls += one->read_calls;
+    sum->write_calls += one->write_calls;
 }
 
 // Threads that are on the list and aren't zombies are counted live, the others are in dead_threads.

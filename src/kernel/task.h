@@ -53,6 +53,7 @@ enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_D
 struct cpu_usage {
     nsec_t user, system;
     uint64_t max_rss_bytes, minor_faults, major_faults, voluntary_switches, involuntary_switches, in_blocks, out_blocks;
+    uint64_t read_bytes, written_bytes, read_calls, write_calls; // by read(2), write(2) and their kin
 };
 
 struct thread_group {

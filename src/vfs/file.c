@@ -240,8 +240,11 @@ int64_t vfs_read(struct task *t, struct file *f, struct uio *u, uint64_t *pos)
     if (!ops->read)
         return inode_is_dir(f->inode) ? -EISDIR : -EINVAL;
     int64_t n = ops->read(f, u, pos);
-    if (n > 0)
+    t->usage.read_calls++;
+    if (n > 0) {
+        t->usage.read_bytes += (uint64_t)n;
         vfs_notify(f->inode, f->path.dentry, IN_ACCESS);
+    }
     return n;
 }
 
@@ -253,8 +256,11 @@ int64_t vfs_write(struct task *t, struct file *f, struct uio *u, uint64_t *pos)
     if (!ops->write)
         return -EINVAL;
     int64_t n = ops->write(f, u, pos);
-    if (n > 0)
+    t->usage.write_calls++;
+    if (n > 0) {
+        t->usage.written_bytes += (uint64_t)n;
         vfs_notify(f->inode, f->path.dentry, IN_MODIFY);
+    }
     return n;
 }
 

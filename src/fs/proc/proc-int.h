@@ -51,7 +51,7 @@ extern const struct tree_dynamic proc_processes, proc_threads;
 proc_show proc_show_task_stat, proc_show_statm, proc_show_status, proc_show_exe, proc_show_cwd, proc_show_root,
     proc_show_mounts, proc_show_maps, proc_show_smaps_rollup, proc_show_auxv, proc_show_environ, proc_show_cmdline,
     proc_show_comm, proc_show_limits, proc_show_oom_score, proc_show_oom_score_adj, proc_show_oom_adj,
-    proc_show_personality, proc_show_timerslack, proc_show_children, proc_show_task_schedstat, proc_show_sched;
+    proc_show_personality, proc_show_timerslack, proc_show_children, proc_show_task_schedstat, proc_show_sched, proc_show_io;
 proc_store proc_store_comm, proc_store_oom_score_adj, proc_store_oom_adj, proc_store_timerslack;
 int proc_follow_exe(const struct tree_call *c, struct path *ret);
 int proc_follow_cwd(const struct tree_call *c, struct path *ret);

@@ -51,7 +51,9 @@
         PRIVATE("environ", 0400, proc_show_environ), MAGIC("exe", proc_show_exe, proc_follow_exe),                       \
         {.name = "fd", .mode = S_IFDIR | 0500, .table = PROC_FD, .flags = ENTRY_SAME_GROUP},                             \
         {.name = "fdinfo", .mode = S_IFDIR | 0555, .table = PROC_FDINFO, .flags = ENTRY_PTRACE},                         \
-        TEXT("gid_map", ID_MAP), SHOWN("limits", proc_show_limits),                                                      \
+        TEXT("gid_map", ID_MAP),                                                                                         \
+        {.name = "io", .mode = S_IFREG | 0400, .flags = ENTRY_PTRACE, .show = proc_show_io},                             \
+        SHOWN("limits", proc_show_limits),                                                                               \
         {.name = "maps", .mode = S_IFREG | 0444, .flags = ENTRY_PTRACE_OPEN, .show = proc_show_maps},                    \
         {.name = "mem", .mode = S_IFREG | 0600, .flags = ENTRY_PTRACE_OPEN, .open = proc_open_mem},                      \
         {.name = "mountinfo", .mode = S_IFREG | 0444, .flags = ENTRY_POLL_MOUNTS, .show = proc_show_mounts, .arg = 1},   \

@@ -185,6 +185,21 @@ int proc_show_task_schedstat(const struct tree_call *c, struct strbuf *out)
     return 0;
 }
 
+// What goes to the host's disks isn't known here: everything that is read and written counts as cached.
+int proc_show_io(const struct tree_call *c, struct strbuf *out)
+{
+    struct cpu_usage u;
+    if (proc_shows_thread(c))
+        task_account(c->task, &u);
+    else
+        thread_group_times(c->task->group, &u);
+    strbuf_printf(out, "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\n", ULL(u.read_bytes), ULL(u.written_bytes),
+                  ULL(u.read_calls), ULL(u.write_calls));
+    strbuf_printf(out, "read_bytes: %llu\nwrite_bytes: %llu\ncancelled_write_bytes: 0\n", ULL(u.in_blocks * 512),
+                  ULL(u.out_blocks * 512));
+    return 0;
+}
+
 static void sched_line(struct strbuf *out, const char *name, uint64_t v)
 {
     strbuf_printf(out, "%-45s:%21llu\n", name, ULL(v));

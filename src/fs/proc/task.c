@@ -76,8 +76,9 @@ uint64_t proc_resident_pages(struct mm *mm)
     if (me && me->mm == mm) {
         uint64_t bytes = mm_resident_bytes(mm, me), pages = bytes >> PAGE_SHIFT;
         me->usage.max_rss_bytes = MAX(me->usage.max_rss_bytes, bytes);
-        // Faults are the host's business; each page that is there was one.
-        me->usage.minor_faults = MAX(me->usage.minor_faults, pages);
+        // Faults are the host's business; each page that is there was one. Counted once for all threads.
+        if (me == me->group->leader)
+            me->usage.minor_faults = MAX(me->usage.minor_faults, pages);
         return pages;
     }
     mm_get_sizes(mm, &s);
