@@ -472,17 +472,22 @@ void tty_input_pump(struct tty *tty)
     int sig;
     do {
         lock_take(&tty->lock);
-        uint32_t before = ring_used(&tty->raw);
+        uint32_t before = ring_used(&tty->raw), out_before = ring_used(&tty->out);
         sig = receive_arrived(tty);
         tty_echo_show(tty);
-        bool moved = ring_used(&tty->raw) != before;
-        if (moved && tty_input_ready(tty, false))
+        bool moved = ring_used(&tty->raw) != before, echoed = ring_used(&tty->out) != out_before;
+        bool ready = moved && tty_input_ready(tty, false);
+        if (ready)
             wake_up_all(&tty->wq, TTY_READABLE);
         if (moved && tty->console)
             console_input_wake(tty->console);
         else if (moved)
             wake_up_all(&tty->master_wq, TTY_WRITABLE);
         lock_release(&tty->lock);
+        if (ready)
+            tty_async_notify(tty, false, TTY_READABLE);
+        if (echoed)
+            tty_async_notify(tty, true, TTY_READABLE);
         if (sig)
             tty_signal_foreground(tty, sig);
     } while (sig);

@@ -90,6 +90,8 @@ static int64_t master_read(struct file *f, struct uio *u, uint64_t *pos)
         more = read_step(tty, u);
         n += more > 0 ? more : 0;
     }
+    if (n > 0)
+        tty_async_notify(tty, false, TTY_WRITABLE);
     return n;
 }
 
@@ -247,6 +249,7 @@ static int64_t master_ioctl(struct file *f, struct task *t, uint32_t cmd, uint64
 static void master_release(struct file *f)
 {
     struct tty *tty = master_of(f);
+    tty_async_set(tty, f, false);
     lock_take(&tty->lock);
     tty->master_open = false;
     lock_release(&tty->lock);
@@ -255,11 +258,18 @@ static void master_release(struct file *f)
     tty_unref(tty);
 }
 
+static int master_set_flags(struct file *f, uint32_t flags)
+{
+    tty_async_set(master_of(f), f, flags & O_ASYNC);
+    return 0;
+}
+
 const struct file_ops ptmx_file_ops = {
     .read = master_read,
     .write = master_write,
     .poll = master_poll,
     .poll_queue = master_queue,
     .ioctl = master_ioctl,
+    .set_flags = master_set_flags,
     .release = master_release,
 };

@@ -266,8 +266,10 @@ static int64_t slave_write(struct file *f, struct uio *u, uint64_t *pos)
             break;
     }
     writing_end(tty);
-    if (done)
+    if (done) {
         tty_touch(f, true);
+        tty_async_notify(tty, true, TTY_READABLE);
+    }
     return done ? (int64_t)done : n;
 }
 
@@ -303,6 +305,7 @@ static int64_t slave_ioctl(struct file *f, struct task *t, uint32_t cmd, uint64_
 static void slave_release(struct file *f)
 {
     struct tty *tty = slave_of(f);
+    tty_async_set(tty, f, false);
     lock_take(&tty->lock);
     bool last = --tty->slaves == 0;
     if (last)
@@ -313,11 +316,18 @@ static void slave_release(struct file *f)
     tty_unref(tty);
 }
 
+static int slave_set_flags(struct file *f, uint32_t flags)
+{
+    tty_async_set(slave_of(f), f, flags & O_ASYNC);
+    return 0;
+}
+
 const struct file_ops tty_file_ops = {
     .read = slave_read,
     .write = slave_write,
     .poll = slave_poll,
     .poll_queue = slave_queue,
     .ioctl = slave_ioctl,
+    .set_flags = slave_set_flags,
     .release = slave_release,
 };

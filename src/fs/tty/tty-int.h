@@ -95,6 +95,7 @@ struct tty {
     uint8_t packet_events;     // TIOCPKT_*; GUARDED_BY(lock)
     bool stopped;              // output is, by VSTOP or TCOOFF; GUARDED_BY(lock)
     bool stopped_by_call;      // by TCOOFF: only TCOON ends it; GUARDED_BY(lock)
+    struct file *async[2];     // latest slave and master file with O_ASYNC, no reference; GUARDED_BY(lock)
     bool writing;              // a slave's write is under way: others wait; GUARDED_BY(lock)
 
     struct wait_queue wq;        // readers, writers, pollers of the slave
@@ -141,6 +142,9 @@ static inline bool tty_is_continuation(const struct tty *tty, uint8_t c)
 
 // ---- tty.c ----
 extern const struct tty_termios tty_default_termios;
+// SIGIO: f's flags change, or f goes; something happened for one end. No lock held.
+void tty_async_set(struct tty *tty, struct file *f, bool on);
+void tty_async_notify(struct tty *tty, bool master, uint32_t events);
 void tty_touch(struct file *f, bool write); // times of the name, in steps of eight seconds as on Linux
 
 // ---- output.c; lock held ----

@@ -159,6 +159,52 @@ void tty_touch(struct file *f, bool write)
     lock_release(&inode->lock);
 }
 
+// ---- SIGIO ----
+// DEVIATION: terminals: of several files of one end that have O_ASYNC set, the latest gets SIGIO.
+
+// Without an owner the foreground group is told, or who asks.
+static void own(struct tty *tty, struct file *f)
+{
+    struct kernel *k = the_kernel();
+    struct task *t = current_task();
+    lock_take(&k->tasks_lock);
+    uint32_t pgid = tty->foreground ? tty->foreground->pgid : 0;
+    lock_release(&k->tasks_lock);
+    lock_take(&f->inode->lock);
+    if (!f->owner && (pgid || t)) {
+        f->owner = (int32_t)(pgid ? pgid : t->group->tgid);
+        f->owner_kind = pgid ? F_OWNER_PGRP : F_OWNER_PID;
+    }
+    lock_release(&f->inode->lock);
+}
+
+void tty_async_set(struct tty *tty, struct file *f, bool on)
+{
+    if (on)
+        own(tty, f);
+    struct file **at = &tty->async[f->type == FILE_PTMX];
+    lock_take(&tty->lock);
+    if (on)
+        *at = f;
+    else if (*at == f)
+        *at = NULL;
+    lock_release(&tty->lock);
+}
+
+void tty_async_notify(struct tty *tty, bool master, uint32_t events)
+{
+    if (likely(!__atomic_load_n(&tty->async[master], __ATOMIC_RELAXED)))
+        return;
+    lock_take(&tty->lock);
+    struct file *f = tty->async[master];
+    if (f && !refcount_get_unless_zero(&f->refs))
+        f = NULL;
+    lock_release(&tty->lock);
+    if (f)
+        file_async_notify(f, (int)events);
+    file_unref(f);
+}
+
 // ---- Opening ----
 
 void tty_open_master(struct tty *tty, struct file *f)
