@@ -9,6 +9,9 @@
 // has given the terminal (CONTROL_TERMINAL); a program that waits for input then makes it ask (CONTROL_READS), and the command does
 // what happens to a job that reads from the background.
 //
+// DEVIATION: terminals: what is typed ahead while a command runs in a sandbox is lost with it; the shell outside doesn't get it. What
+// a sandbox in the background writes to the terminal has its newlines made into returns and newlines twice.
+//
 // Locking: the words are futexes of the two threads; a thread reads its word, looks under tty.lock, and sleeps if the word is still
 // the same. `closing`, `writing` are GUARDED_BY(tty.lock).
 #include <linux/futex.h>

@@ -481,7 +481,7 @@ void tty_input_pump(struct tty *tty)
             wake_up_all(&tty->wq, TTY_READABLE);
         if (moved && tty->console)
             console_input_wake(tty->console);
-        else if (moved)
+        else if (moved && before == tty->raw.size) // writers saw no room
             wake_up_all(&tty->master_wq, TTY_WRITABLE);
         lock_release(&tty->lock);
         if (ready)

@@ -26,6 +26,7 @@ static int64_t take(struct tty *tty, uint8_t *buf, uint32_t size)
 {
     uint32_t n = 0, head = 0;
     lock_take(&tty->lock);
+    bool had_room = tty_can_output(tty);
     if (tty->packet && tty->packet_events) {
         buf[0] = tty->packet_events;
         tty->packet_events = 0;
@@ -40,7 +41,7 @@ static int64_t take(struct tty *tty, uint8_t *buf, uint32_t size)
     bool closed = tty->slave_closed;
     if (n > head) {
         tty_echo_show(tty);
-        if (tty_can_output(tty))
+        if (!had_room && tty_can_output(tty))
             wake_up_all(&tty->wq, TTY_WRITABLE);
     }
     lock_release(&tty->lock);
