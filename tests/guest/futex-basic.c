@@ -399,6 +399,49 @@ static void *counter_thread(void *arg)
     return NULL;
 }
 
+// One place of the text for calls, as in a library.
+__attribute__((noinline)) static long futex_site(atomic_uint *word, unsigned long op, unsigned long val)
+{
+    long result;
+    register long r10 __asm__("r10") = 0;
+    __asm__ volatile("mov $202, %%eax\n\tsyscall"
+                     : "=a"(result)
+                     : "D"(word), "S"(op), "d"(val), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+static void *wait_at_site(void *arg)
+{
+    struct waiter *w = arg;
+    atomic_store(&w->tid, syscall(SYS_gettid));
+    w->result = futex_site(w->word, FUTEX_WAIT, 0);
+    return NULL;
+}
+
+// A wait from a place that other threads use very often meanwhile goes on after a handler.
+TEST(interrupted_at_a_busy_site)
+{
+    static atomic_uint word, other;
+    struct waiter w = {.word = &word};
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    OK(sigaction(SIGUSR1, &sa, NULL));
+    CHECK_RC(pthread_create(&w.thread, NULL, wait_at_site, &w), 0);
+    while (atomic_load(&w.tid) == 0)
+        gt_msleep(1);
+    gt_wait_state(w.tid, "S");
+    for (int i = 0; i < 5000; i++)
+        CHECK_EQ(futex_site(&other, i % 2 ? FUTEX_WAKE : FUTEX_LOCK_PI + 100, 1), i % 2 ? 0 : -ENOSYS);
+    for (int i = 0; i < 5; i++) {
+        CHECK_RC(pthread_kill(w.thread, SIGUSR1), 0);
+        gt_msleep(5);
+        gt_wait_state(w.tid, "S");
+    }
+    word = 1;
+    CHECK_EQ(futex_site(&word, FUTEX_WAKE, 1), 1);
+    join(&w);
+}
+
 TEST(mutex_by_hand)
 {
     atomic_uint m[2] = {0};

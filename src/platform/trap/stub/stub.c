@@ -379,6 +379,29 @@ static void trap_syscall(struct slot *s, struct stub_siginfo *info, struct stub_
     serve_frame(s, SLOT_SYSCALL, uc);
 }
 
+// A jump onto the `syscall` instruction of a site that has been patched since (a call that goes on after a handler jumps there)
+// finds an invalid opcode. The kernel takes it for the call that it is; what is answered here has to be answered here.
+static int stale_futex(struct slot *s, struct stub_ucontext *uc)
+{
+    struct sigcontext *r = &uc->regs;
+    uint8_t code[7];
+    uint32_t entry = 0;
+    int64_t result;
+    if ((uint32_t)r->rax != __NR_futex || r->rip < 5 || stub_copy(code, (const void *)(r->rip - 5), sizeof(code)) != 0)
+        return 0;
+    for (int i = 0; i < 4; i++)
+        entry |= (uint32_t)code[3 + i] << 8 * i;
+    if (code[0] != 0xff || code[1] != 0x24 || code[2] != 0x25 || entry < STUB_JUMP_TABLE ||
+        entry >= STUB_JUMP_TABLE + STUB_JUMP_TABLE_SIZE)
+        return 0;
+    const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    if (!answer_futex(s, args, &result))
+        return 0;
+    r->rip += 2;
+    r->rax = (unsigned long)result;
+    return 1;
+}
+
 // Returns whether the frame is that of guest code, before whose continuation the mark has to be looked at.
 int stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc)
 {
@@ -401,7 +424,7 @@ int stub_trap(int sig, struct stub_siginfo *info, struct stub_ucontext *uc)
         stub_interrupted(uc);
     } else if (sig == SIGSYS && info->code == 1 /* SYS_SECCOMP */) {
         trap_syscall(s, info, uc);
-    } else {
+    } else if (sig != SIGILL || !stale_futex(s, uc)) {
         s->request.in_count = 0;
         s->request.nr = (uint32_t)sig;
         serve_frame(s, SLOT_FAULT, uc);
