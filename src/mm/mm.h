@@ -73,6 +73,8 @@ struct mm {
     uint64_t free_hole;           // GUARDED_BY(lock): no gap above free_from is larger
     uint64_t mmap_base;           // searched downwards from here
     uint64_t resident_pages; // as last measured; GUARDED_BY(lock)
+    nsec_t measured_cpu;     // CPU time of the thread that measured, then; GUARDED_BY(lock)
+    uint64_t measured_total; // total_pages then; GUARDED_BY(lock)
     uint64_t total_pages, data_pages, locked_pages, stack_pages, exec_pages, shared_pages; // GUARDED_BY(lock)
     uint32_t vma_count;           // GUARDED_BY(lock); limited by vm.max_map_count
     bool lock_future;             // mlockall(MCL_FUTURE); GUARDED_BY(lock)

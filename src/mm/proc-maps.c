@@ -83,7 +83,8 @@ static void show_vdso(struct strbuf *out)
 
 // ---- Resident pages --------------------------------------------------------------------------------------------------
 
-#define MINCORE_CHUNK 4096 // pages
+#define MINCORE_CHUNK 32768 // pages: what one question can answer
+#define MEASURE_AFTER 100000 // ns of CPU time in which the figures may grow old: a few hundred pages
 
 // The main stack is shown from its lowest page that has been touched.
 static void find_stack(struct mm *mm, const struct vma *v, uint64_t at, const uint8_t *vec, uint64_t count)
@@ -115,30 +116,58 @@ static uint64_t resident_pages(struct mm *mm, struct platform_thread *pt, const 
     return count;
 }
 
+// Resident pages of [start, end), which is all mapped.
+static uint64_t count_run(struct platform_thread *pt, uint64_t start, uint64_t end, uint8_t *vec)
+{
+    struct vma run = {.start = start, .end = end, .valid = end};
+    return start < end ? resident_pages(NULL, pt, &run, vec) : 0;
+}
+
+// Areas that touch are asked for together: each question is a notification of the host.
 static uint64_t measure_locked(struct mm *mm, struct task *via)
 {
     uint8_t *vec = kmalloc(MINCORE_CHUNK);
-    uint64_t total = 0;
+    uint64_t total = 0, start = 0, end = 0;
 
     if (!vec)
         return mm->resident_pages;
-    for (struct vma *v = vma_first(mm); v; v = vma_next(v))
-        if (v->prot) // reserved room has no pages; asking would walk all of it
+    for (struct vma *v = vma_first(mm); v; v = vma_next(v)) {
+        if (v->flags & VMA_STACK) {
             total += resident_pages(mm, via->pt, v, vec);
+        } else if (v->prot && v->valid > v->start) { // reserved room has no pages; asking would walk all of it
+            if (v->start != end) {
+                total += count_run(via->pt, start, end, vec);
+                start = v->start;
+            }
+            end = v->valid;
+        }
+    }
+    total += count_run(via->pt, start, end, vec);
     kfree(vec);
     mm->resident_pages = total;
     return total;
 }
 
+// What was measured still holds roughly: the process has hardly run since then, nor changed its map.
+static bool measured_lately_locked(struct mm *mm, nsec_t cpu)
+{
+    return mm->resident_pages && cpu - mm->measured_cpu < MEASURE_AFTER && mm->measured_total == mm->total_pages;
+}
+
 uint64_t mm_resident_bytes(struct mm *mm, struct task *via)
 {
+    bool own = via && via == current_task() && via->mm == mm;
+    nsec_t cpu = own ? platform_thread_user_time(via->pt) : 0;
     uint64_t pages;
 
     lock_take(&mm->lock);
-    if (via && via == current_task() && via->mm == mm)
+    if (own && !measured_lately_locked(mm, cpu)) {
+        mm->measured_cpu = cpu;
+        mm->measured_total = mm->total_pages;
         pages = measure_locked(mm, via);
-    else
+    } else {
         pages = mm->resident_pages;
+    }
     lock_release(&mm->lock);
     return pages << PAGE_SHIFT;
 }
