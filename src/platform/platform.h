@@ -188,7 +188,8 @@ bool platform_patching(const struct platform *p);
 
 struct platform_config {
     bool no_patching, no_spin, no_stub_answers;
-    uint32_t cpu_count; // CPUs that the sandbox may use
+    uint32_t cpu_count;    // CPUs that the sandbox may use
+    uint64_t cpu_mask[16]; // which
     uint32_t process_limit; // address spaces at a time, dying ones included; 0: none
 };
 

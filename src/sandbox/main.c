@@ -77,9 +77,10 @@ static uint64_t memory_limit(const struct boot_spec *spec)
 }
 
 // Everything of the kernel that needs the arena. Returns with init made, its program loaded, and nothing running yet.
-static struct task *build_kernel(const struct boot_spec *spec, const struct trap_zygote *z, uint32_t cpus)
+static struct task *build_kernel(const struct boot_spec *spec, const struct trap_zygote *z, const cpu_set_t *cpu_set)
 {
     struct kernel *k;
+    const uint32_t cpus = (uint32_t)CPU_COUNT(cpu_set);
     int r = kernel_create(spec, &k);
     if (r < 0)
         fail(r, "kernel object");
@@ -90,6 +91,8 @@ static struct task *build_kernel(const struct boot_spec *spec, const struct trap
                                      .no_stub_answers = (spec->flags & BOOT_NO_STUB_ANSWERS) != 0,
                                      .process_limit = k->task_limit + k->task_limit / 8 + 64,
                                      .cpu_count = cpus};
+    _Static_assert(sizeof(config.cpu_mask) == sizeof(*cpu_set), "1,024 CPUs");
+    memcpy(config.cpu_mask, cpu_set, sizeof(config.cpu_mask));
     if ((r = platform_init(&k->platform, &config, z)) < 0)
         fail(r, "platform");
     if ((r = memfile_init(&k->memfile, BOOT_FD_MEMORY, BOOT_FD_MEMORY_RO, spec->memory_limit)) < 0)
@@ -246,7 +249,7 @@ static int kernel_main(struct boot_spec *spec)
         fail(r, "memory of the kernel");
     if (spec->flags & BOOT_DEBUG_COUNTS)
         host_counts_enable();
-    build_kernel(spec, &zygote, (uint32_t)CPU_COUNT(&cpus));
+    build_kernel(spec, &zygote, &cpus);
     struct kernel *k = the_kernel();
     jail_close_procfs(&jail);
     if ((r = jail_install_filter(JAIL_FILTER_KERNEL, (spec->flags & BOOT_DEBUG) != 0)) < 0)

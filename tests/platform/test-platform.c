@@ -322,7 +322,7 @@ int main(void)
         printf("FAIL platform: %s: %d\n", z.what, r);
         return 1;
     }
-    struct platform_config config = {.cpu_count = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN)};
+    struct platform_config config = {.cpu_count = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN), .cpu_mask = {3}};
     if (arena_init(0, 1ull << 30) < 0 || platform_init(&platform, &config, &z) < 0) {
         printf("FAIL platform: start\n");
         return 1;

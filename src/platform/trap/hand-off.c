@@ -57,6 +57,12 @@ void platform_unblock(struct platform_thread *pt)
     count_running(pt, true);
 }
 
+static void cpu_mask(uint64_t mask[16], uint32_t cpu)
+{
+    memset(mask, 0, 16 * sizeof(uint64_t));
+    mask[cpu / 64] = BIT(cpu % 64);
+}
+
 // Where the kernel thread may run. While hand-offs sleep it goes where its stub is: a wake-up on one CPU costs a tenth of one
 // across CPUs. To spin it has to run beside its stub, never in its place.
 static void place(struct platform_thread *pt, bool spin)
@@ -64,19 +70,20 @@ static void place(struct platform_thread *pt, bool spin)
     uint64_t mask[16];
     uint32_t cpu = *(volatile uint16_t *)&pt->slot->request.cpu;
     int wanted = spin ? -(int)cpu : (int)cpu;
-    if (pt->placed == wanted || cpu == 0 || cpu > 1024)
+    const struct platform_config *config = &pt->pm->p->config;
+    if (pt->placed == wanted || cpu == 0 || cpu > 1024 || config->cpu_count < 2)
         return;
     pt->placed = wanted;
     cpu--;
-    memset(mask, spin ? 0xff : 0, sizeof(mask));
-    mask[cpu / 64] ^= BIT(cpu % 64);
+    if (!(config->cpu_mask[cpu / 64] & BIT(cpu % 64)))
+        return; // the guest's word: not a CPU of ours
+    if (spin) {
+        memcpy(mask, config->cpu_mask, sizeof(mask));
+        mask[cpu / 64] &= ~BIT(cpu % 64);
+    } else {
+        cpu_mask(mask, cpu);
+    }
     host_sched_setaffinity(0, sizeof(mask), mask);
-}
-
-static void cpu_mask(uint64_t mask[16], uint32_t cpu)
-{
-    memset(mask, 0, 16 * sizeof(uint64_t));
-    mask[cpu / 64] = BIT(cpu % 64);
 }
 
 // While calls come quickly and hand-offs sleep, the stub stays where its kernel thread is: the host would wake it on the CPU that
@@ -85,7 +92,9 @@ static void hold_stub(struct platform_thread *pt, bool hold)
 {
     uint64_t mask[16];
     uint32_t cpu = *(volatile uint16_t *)&pt->slot->request.cpu;
-    if (pt->stub_held == hold || cpu == 0 || cpu > 1024 || !pt->tid || atomic_load(&pt->pm->dead))
+    const struct platform_config *config = &pt->pm->p->config;
+    if (pt->stub_held == hold || cpu == 0 || cpu > 1024 || config->cpu_count < 2 || !pt->tid ||
+        !(config->cpu_mask[(cpu - 1) / 64] & BIT((cpu - 1) % 64)) || atomic_load(&pt->pm->dead))
         return;
     pt->stub_held = hold;
     if (hold)
@@ -93,7 +102,7 @@ static void hold_stub(struct platform_thread *pt, bool hold)
     else if (pt->affinity_set)
         memcpy(mask, pt->affinity, sizeof(mask));
     else
-        memset(mask, 0xff, sizeof(mask));
+        memcpy(mask, config->cpu_mask, sizeof(mask));
     host_sched_setaffinity(pt->tid, sizeof(mask), mask);
 }
 
