@@ -73,14 +73,8 @@ uint64_t proc_resident_pages(struct mm *mm)
 {
     struct task *me = current_task();
     struct mm_sizes s;
-    if (me && me->mm == mm) {
-        uint64_t bytes = mm_resident_bytes(mm, me), pages = bytes >> PAGE_SHIFT;
-        me->usage.max_rss_bytes = MAX(me->usage.max_rss_bytes, bytes);
-        // Faults are the host's business; each page that is there was one. Counted once for all threads.
-        if (me == me->group->leader)
-            me->usage.minor_faults = MAX(me->usage.minor_faults, pages);
-        return pages;
-    }
+    if (me && me->mm == mm)
+        task_measure_memory(me); // counts faults and the peak, too
     mm_get_sizes(mm, &s);
     return s.resident ? s.resident : guess_resident(&s);
 }
