@@ -333,9 +333,18 @@ static const struct tree_entry inotify_entries[] = {
 
 static const struct tree_entry epoll_entries[] = {SET("max_user_watches", SYSCTL_EPOLL_MAX_USER_WATCHES)};
 
+// There as long as the build speaks IPv6.
+void inet_show_if_inet6(struct strbuf *out) PROC_HOOK;
+
+static bool has_ipv6(const struct tree_call *dir)
+{
+    return inet_show_if_inet6 != NULL;
+}
+
 static const struct tree_entry net_entries[] = {
     DIR("core", PROC_SYS_NET_CORE),
     DIR("ipv4", PROC_SYS_NET_IPV4),
+    {.name = "ipv6", .mode = S_IFDIR | 0555, .table = PROC_SYS_NET_IPV6, .present = has_ipv6},
     DIR("unix", PROC_SYS_NET_UNIX),
 };
 
@@ -359,31 +368,87 @@ static const struct tree_entry core_entries[] = {
 static const struct tree_entry unix_entries[] = {SET("max_dgram_qlen", SYSCTL_UNIX_MAX_DGRAM_QLEN)};
 
 static const struct tree_entry ipv4_entries[] = {
+    DIR("conf", PROC_SYS_NET_CONF),
+    FIXED("icmp_echo_ignore_all", "0"),
+    FIXED("icmp_echo_ignore_broadcasts", "1"),
     FIXED("ip_default_ttl", "64"),
     FIXED("ip_forward", "0"),
     FIXED("ip_local_port_range", "32768\t60999"),
     FIXED("ip_local_reserved_ports", ""),
+    FIXED("ip_no_pmtu_disc", "0"),
     FIXED("ip_nonlocal_bind", "0"),
     FIXED("ip_unprivileged_port_start", "1024"),
+    FIXED("ipfrag_time", "30"),
     FIXED("ping_group_range", "1\t0"),
     FIXED("tcp_allowed_congestion_control", "reno cubic"),
     FIXED("tcp_available_congestion_control", "reno cubic"),
+    FIXED("tcp_base_mss", "1024"),
     FIXED("tcp_congestion_control", "cubic"),
+    FIXED("tcp_dsack", "1"),
+    FIXED("tcp_early_retrans", "3"),
+    FIXED("tcp_ecn", "0"),
+    FIXED("tcp_fack", "0"),
+    FIXED("tcp_fastopen", "0"),
     FIXED("tcp_fin_timeout", "60"),
+    FIXED("tcp_invalid_ratelimit", "500"),
     FIXED("tcp_keepalive_intvl", "75"),
     FIXED("tcp_keepalive_probes", "9"),
     FIXED("tcp_keepalive_time", "7200"),
+    FIXED("tcp_max_orphans", "65536"),
     FIXED("tcp_max_syn_backlog", "4096"),
+    FIXED("tcp_max_tw_buckets", "65536"),
     FIXED("tcp_mem", "96000\t128000\t192000"),
+    FIXED("tcp_moderate_rcvbuf", "1"),
+    FIXED("tcp_mtu_probing", "0"),
+    FIXED("tcp_no_metrics_save", "1"),
+    FIXED("tcp_probe_interval", "600"),
+    FIXED("tcp_probe_threshold", "8"),
+    FIXED("tcp_recovery", "1"),
+    FIXED("tcp_reordering", "3"),
+    FIXED("tcp_retries1", "3"),
     FIXED("tcp_retries2", "15"),
+    FIXED("tcp_rfc1337", "0"),
     FIXED("tcp_rmem", "4096\t131072\t6291456"),
     FIXED("tcp_sack", "1"),
     FIXED("tcp_slow_start_after_idle", "1"),
+    FIXED("tcp_syn_retries", "6"),
+    FIXED("tcp_synack_retries", "5"),
     FIXED("tcp_syncookies", "1"),
     FIXED("tcp_timestamps", "1"),
     FIXED("tcp_tw_reuse", "2"),
     FIXED("tcp_window_scaling", "1"),
     FIXED("tcp_wmem", "4096\t16384\t4194304"),
+    FIXED("udp_mem", "192000\t256000\t384000"),
+    FIXED("udp_rmem_min", "4096"),
+    FIXED("udp_wmem_min", "4096"),
+};
+
+static const struct tree_entry conf_entries[] = {
+    DIR("all", PROC_SYS_NET_CONF_ONE),
+    DIR("default", PROC_SYS_NET_CONF_ONE),
+    DIR("lo", PROC_SYS_NET_CONF_ONE),
+};
+
+static const struct tree_entry conf_one_entries[] = {
+    FIXED("accept_redirects", "0"), FIXED("accept_source_route", "0"), FIXED("arp_announce", "0"),
+    FIXED("arp_ignore", "0"),       FIXED("forwarding", "0"),          FIXED("log_martians", "0"),
+    FIXED("rp_filter", "0"),        FIXED("send_redirects", "0"),
+};
+
+static const struct tree_entry ipv6_entries[] = {
+    FIXED("auto_flowlabels", "1"), FIXED("bindv6only", "0"),     DIR("conf", PROC_SYS_NET_IPV6_CONF),
+    FIXED("ip6frag_time", "60"),   FIXED("ip_nonlocal_bind", "0"),
+};
+
+static const struct tree_entry ipv6_conf_entries[] = {
+    DIR("all", PROC_SYS_NET_IPV6_ONE),
+    DIR("default", PROC_SYS_NET_IPV6_ONE),
+    DIR("lo", PROC_SYS_NET_IPV6_ONE),
+};
+
+static const struct tree_entry ipv6_one_entries[] = {
+    FIXED("accept_ra", "0"),    FIXED("accept_redirects", "0"), FIXED("autoconf", "0"),
+    FIXED("disable_ipv6", "0"), FIXED("forwarding", "0"),       FIXED("hop_limit", "64"),
 };
 
 #define AT(table) [(table)-PROC_SYS]
@@ -402,4 +467,9 @@ const struct tree_table proc_sys_tables[PROC_TABLE_COUNT - PROC_SYS] = {
     AT(PROC_SYS_NET_CORE) = {TREE_ENTRIES(core_entries), .settings = true},
     AT(PROC_SYS_NET_UNIX) = {TREE_ENTRIES(unix_entries), .settings = true},
     AT(PROC_SYS_NET_IPV4) = {TREE_ENTRIES(ipv4_entries), .settings = true},
+    AT(PROC_SYS_NET_CONF) = {TREE_ENTRIES(conf_entries), .settings = true},
+    AT(PROC_SYS_NET_CONF_ONE) = {TREE_ENTRIES(conf_one_entries), .settings = true},
+    AT(PROC_SYS_NET_IPV6) = {TREE_ENTRIES(ipv6_entries), .settings = true},
+    AT(PROC_SYS_NET_IPV6_CONF) = {TREE_ENTRIES(ipv6_conf_entries), .settings = true},
+    AT(PROC_SYS_NET_IPV6_ONE) = {TREE_ENTRIES(ipv6_one_entries), .settings = true},
 };

@@ -150,7 +150,7 @@ int proc_show_stat(const struct tree_call *c, struct strbuf *out)
                       (long long)(idle / TICK / cpus));
     uint64_t switches = now.used.voluntary_switches + now.used.involuntary_switches;
     strbuf_printf(out, "intr 0\nctxt %llu\nbtime %lld\nprocesses %llu\nprocs_running %u\nprocs_blocked 0\n", ULL(switches),
-                  (long long)((clock_realtime() - boot_time()) / NSEC_PER_SEC), ULL(LOAD_RELAXED(k->fork_count)),
+                  (long long)((clock_realtime() - boot_time()) / NSEC_PER_SEC), ULL(__atomic_load_n((uint64_t *)&k->fork_count, __ATOMIC_RELAXED)),
                   now.running);
     strbuf_puts(out, "softirq 0 0 0 0 0 0 0 0 0 0 0\n");
     return 0;

@@ -216,6 +216,11 @@ static const struct tree_table *const tables[PROC_TABLE_COUNT] = {
     SYS(PROC_SYS_NET_CORE),
     SYS(PROC_SYS_NET_UNIX),
     SYS(PROC_SYS_NET_IPV4),
+    SYS(PROC_SYS_NET_CONF),
+    SYS(PROC_SYS_NET_CONF_ONE),
+    SYS(PROC_SYS_NET_IPV6),
+    SYS(PROC_SYS_NET_IPV6_CONF),
+    SYS(PROC_SYS_NET_IPV6_ONE),
 };
 
 const struct tree proc_tree = {
