@@ -283,10 +283,21 @@ class TestSignals(Base):
     def test_death_of_a_role(self):
         for role in ("kernel", "gofer"):
             process = self.start("do", "sleep")
-            for pid in children_of(process.pid):
-                with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-                    if file.read().split("\0")[1] == role:
-                        os.kill(pid, signal.SIGKILL)
+            found = []
+
+            def is_there(process=process, role=role, found=found):
+                # A child that has not executed its binary yet shows the command's own arguments.
+                for pid in children_of(process.pid):
+                    try:
+                        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+                            if file.read().split("\0")[1:2] == [role]:
+                                found.append(pid)
+                    except OSError:
+                        pass
+                return bool(found)
+
+            self.assertTrue(wait_for(is_there))
+            os.kill(found[0], signal.SIGKILL)
             status, _, err = self.finish(process)
             self.assertEqual(status, 137)
             self.assertIn(f"{role} process was killed by signal 9", err)
