@@ -104,6 +104,9 @@ int tree_statfs(struct super_block *sb, struct kstatfs *out);
 int tree_sync(struct super_block *sb);
 int tree_revalidate(struct dentry *d);
 
+// An inode of sb, which need not be of the tree's own type, for a node (copied). NULL: no memory.
+struct inode *tree_make_inode(struct super_block *sb, const struct tree_node *node, uint32_t mode);
+
 // The call for an inode or an open file. -ESRCH: the process is gone. tree_call_done() drops the reference.
 int tree_call_init(struct tree_call *c, struct inode *inode, struct file *f);
 void tree_call_done(struct tree_call *c);

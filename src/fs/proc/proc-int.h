@@ -12,6 +12,7 @@ enum proc_table {
     PROC_FD,
     PROC_FDINFO,
     PROC_NS,
+    PROC_NSFS, // no directory: where the links of ns lead
     PROC_NET,
     PROC_SYSVIPC,
     PROC_EMPTY,
@@ -47,7 +48,7 @@ typedef int64_t proc_store(const struct tree_call *c, char *text, uint64_t size)
 #define TICK (NSEC_PER_SEC / 100) // USER_HZ is 100
 
 // A table of each file, joined in tables.c.
-extern const struct tree_table proc_process_table, proc_thread_table, proc_fd_table, proc_fdinfo_table, proc_ns_table,
+extern const struct tree_table proc_process_table, proc_thread_table, proc_fd_table, proc_fdinfo_table, proc_ns_table, proc_nsfs_table,
     proc_net_table, proc_sysvipc_table;
 extern const struct tree_table proc_sys_tables[PROC_TABLE_COUNT - PROC_SYS];
 extern const struct tree_dynamic proc_processes, proc_threads;

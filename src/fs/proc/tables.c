@@ -197,6 +197,7 @@ static const struct tree_table *const tables[PROC_TABLE_COUNT] = {
     [PROC_FD] = &proc_fd_table,
     [PROC_FDINFO] = &proc_fdinfo_table,
     [PROC_NS] = &proc_ns_table,
+    [PROC_NSFS] = &proc_nsfs_table,
     [PROC_NET] = &proc_net_table,
     [PROC_SYSVIPC] = &sysvipc_table,
     [PROC_EMPTY] = &empty_table,

@@ -231,7 +231,8 @@ static int ns_follow(const struct tree_call *c, struct path *ret)
 {
     struct vfs *v = the_vfs();
     uint32_t kind = c->entry->arg;
-    struct inode *inode = inode_alloc(v->anon_sb, INODE_ANON, S_IFREG | 0444);
+    struct tree_node node = {.table = PROC_NSFS, .index = (uint16_t)kind};
+    struct inode *inode = tree_make_inode(v->anon_sb, &node, S_IFREG | 0444);
     if (!inode)
         return -ENOMEM;
     inode->ino = ns_number(c->task, kind);
@@ -242,6 +243,24 @@ static int ns_follow(const struct tree_call *c, struct path *ret)
     *ret = (struct path){.mount = mount_ref(v->anon_mount), .dentry = d};
     return 0;
 }
+
+// What the links lead to can be opened, compared and handed to setns(2), not read.
+static int nsfs_show(const struct tree_call *c, struct strbuf *out)
+{
+    return -EINVAL;
+}
+
+static const struct tree_entry nsfs_entries[] = {
+    [NS_CGROUP] = {.name = "cgroup", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_IPC] = {.name = "ipc", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_MNT] = {.name = "mnt", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_NET] = {.name = "net", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_PID] = {.name = "pid", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_TIME] = {.name = "time", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_USER] = {.name = "user", .mode = S_IFREG | 0444, .show = nsfs_show},
+    [NS_UTS] = {.name = "uts", .mode = S_IFREG | 0444, .show = nsfs_show},
+};
+const struct tree_table proc_nsfs_table = {TREE_ENTRIES(nsfs_entries)};
 
 #define NS(name_, kind)                                                                                          \
     {                                                                                                            \

@@ -104,7 +104,7 @@ static int refresh(struct inode *inode)
     return 0;
 }
 
-static struct inode *make_inode(struct super_block *sb, const struct tree_node *from, uint32_t mode)
+struct inode *tree_make_inode(struct super_block *sb, const struct tree_node *from, uint32_t mode)
 {
     const struct tree *tree = tree_of(sb);
     struct tree_node *node = slab_alloc(&node_slab);
@@ -221,7 +221,7 @@ int tree_lookup(struct inode *dir, const char *name, uint32_t len, struct inode 
     tree_call_done(&c);
     if (r < 0)
         return r;
-    struct inode *inode = make_inode(dir->sb, &child, mode);
+    struct inode *inode = tree_make_inode(dir->sb, &child, mode);
     if (!inode)
         return -ENOMEM;
     if (child.id.tid)
@@ -430,7 +430,7 @@ int tree_super_create(enum super_type type, uint64_t magic, struct super_block *
     if (!sb)
         return -ENOMEM;
     sb->magic = magic;
-    struct inode *root = make_inode(sb, &node, root_entry.mode);
+    struct inode *root = tree_make_inode(sb, &node, root_entry.mode);
     sb->root = root ? dentry_alloc_root(sb, root) : NULL;
     if (!sb->root) {
         super_unref(sb);
