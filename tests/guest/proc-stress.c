@@ -189,6 +189,26 @@ TEST_TIMEOUT(stop_and_continue_storm, 90)
     CHECK_KILLED(pid, SIGKILL);
 }
 
+TEST_TIMEOUT(stop_right_after_fork, 90)
+{
+    // The stop meets the child before, while or after it runs for the first time.
+    for (int i = 0; i < 300; i++) {
+        int status;
+        pid_t pid = FORK({
+            for (;;)
+                pause();
+        });
+        CHECK_EQ(kill(pid, SIGSTOP), 0);
+        CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+        CHECK(WIFSTOPPED(status));
+        CHECK_EQ(kill(pid, SIGCONT), 0);
+        CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
+        CHECK(WIFCONTINUED(status));
+        CHECK_EQ(kill(pid, SIGKILL), 0);
+        CHECK_KILLED(pid, SIGKILL);
+    }
+}
+
 TEST_TIMEOUT(signals_are_all_delivered, 90)
 {
     // Real-time signals from several senders: none lost, none twice, in each sender's order.

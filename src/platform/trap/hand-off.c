@@ -589,7 +589,8 @@ void platform_window_shrink(struct platform_thread *pt, uint64_t unused)
 
 void platform_window_flush(struct platform_thread *pt)
 {
-    if (pt->copy_count == 0)
+    // A new thread has to come up first: what it posts then is no answer to this.
+    if (pt->copy_count == 0 || !make_ready(pt))
         return;
     pt->command_count = 0;
     send_reply(pt, 0);
