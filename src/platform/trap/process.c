@@ -381,10 +381,22 @@ nsec_t platform_thread_user_time(const struct platform_thread *pt)
         total = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
     if (!pm->multi)
         return total;
-    nsec_t mine = pt->user_time, since = pt->guest_since;
-    if (since)
-        mine += host_now() - since;
-    return MIN(mine, total);
+    // The host tells the time of the process. A thread's part of it is as the time that it was out in the guest, of which some
+    // may have been spent asleep in a futex.
+    nsec_t now = host_now(), all = pm->ended_out, mine = 0;
+    struct platform_thread *other;
+    lock_take(&pm->p->lock);
+    list_for_each(other, &pm->threads, node)
+    {
+        nsec_t out = other->user_time, since = other->guest_since;
+        if (since)
+            out += MAX(now - since, 0);
+        all += out;
+        if (other == pt)
+            mine = out;
+    }
+    lock_release(&pm->p->lock);
+    return all > 0 ? (nsec_t)((double)total * ((double)mine / (double)all)) : 0;
 }
 
 int platform_set_affinity(struct platform_thread *pt, const uint64_t *mask, uint64_t mask_bytes)

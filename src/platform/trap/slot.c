@@ -212,6 +212,7 @@ void thread_retire(struct platform_thread *pt, bool slot_reusable)
     if (!pm->reaped)
         tid_remove_locked(pm->p, pt);
     counts_fold_locked(pm->p, pt);
+    pm->ended_out += pt->user_time;
     pt->ended = true;
     pm->thread_count--;
     list_remove(&pt->node);

@@ -98,6 +98,7 @@ struct platform_mm {
     _Atomic bool dead;          // killed, or about to be reaped: no thread of it will answer
     bool reaped, destroyed, multi;
     nsec_t final_time;
+    nsec_t ended_out; // time that ended threads were out in the guest; GUARDED_BY(platform.lock)
 };
 
 struct pending_fork {
