@@ -76,14 +76,14 @@ inside() {
 
 part scripts 60 scripts/self-tests.sh
 part unit 300 scripts/test-unit.sh "$build"
-part sanitizers 600 scripts/test-sanitizers.sh
+part sanitizers 900 scripts/test-sanitizers.sh
 [ -x tests/guest/run.sh ] && part guest-native 600 env GUEST_BIN="$PWD/$build/tests/guest" tests/guest/run.sh native
 [ -x tests/guest/run.sh ] && inside guest 900 env GUEST_BIN="$PWD/$build/tests/guest" tests/guest/run.sh "$caisson"
 for script in tests/*/run.sh; do
     name=$(basename "$(dirname "$script")")
     case $name in
     guest | unit | '*') continue ;;
-    fuzz) part fuzz 600 "$script" ;;
+    fuzz) part fuzz 900 "$script" ;;
     workloads) inside workloads 600 "$script" "$caisson" smoke ;;
     *) inside "$name" 300 "$script" "$caisson" ;;
     esac
