@@ -4,6 +4,7 @@
 //
 // DEVIATION: proc: AnonPages and what follows from it count address spaces as they were last measured (mm/proc-maps.c). Idle
 // time is what the CPUs of the sandbox were not used by it. Interrupts, I/O and swapping are not counted.
+#include <stdatomic.h>
 #include <time.h>
 
 #include "abi/uts.h"
