@@ -118,6 +118,7 @@ int host_tgkill(int pid, int tid, int sig);
 int host_kill(int pid, int sig); // sig is 0 or SIGKILL
 // Waits for the end of any child without reaping it: its id, or a negative errno.
 int host_wait_any(void);
+bool host_is_stopped(int pid); // a child, by a signal from the host
 int host_wait4(int pid, int *status, int options, struct rusage *usage);
 int host_gettid(void);
 int host_sched_yield(void);

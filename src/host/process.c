@@ -36,6 +36,14 @@ int host_wait_any(void)
     return r < 0 ? (int)r : info.si_pid;
 }
 
+bool host_is_stopped(int pid)
+{
+    siginfo_t info;
+    info.si_pid = 0;
+    long r = HOST_ENTER5(waitid, P_PID, pid, &info, WSTOPPED | WNOHANG | WNOWAIT | __WALL, 0);
+    return r == 0 && info.si_pid == pid;
+}
+
 int host_wait4(int pid, int *status, int options, struct rusage *usage)
 {
     return (int)HOST_ENTER4(wait4, pid, status, options, usage);

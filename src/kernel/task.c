@@ -130,7 +130,9 @@ void task_kick(struct task *t, uint32_t work)
     if (t == current_task())
         return;
     lock_take(&t->lock);
-    if (t->pt)
+    if (t->pt && (work & TASK_WORK_KILL))
+        platform_condemn(t->pt);
+    else if (t->pt)
         platform_interrupt(t->pt);
     lock_release(&t->lock);
 }

@@ -67,6 +67,9 @@ void platform_demand_frame(struct platform_thread *pt);
 // Makes a running guest thread come back with TRAP_INTERRUPT soon. From any kernel thread; harmless when it isn't running
 // guest code. If the stub doesn't answer in its own CPU time, it is killed.
 void platform_interrupt(struct platform_thread *pt);
+// As platform_interrupt(), for a thread that has to end: if it doesn't come back in time, its stub is killed, even when it
+// sleeps.
+void platform_condemn(struct platform_thread *pt);
 
 // Whether the thread sleeps in a futex wait that the kernel hasn't seen. For figures alone: the stub says so.
 bool platform_thread_waits(const struct platform_thread *pt);

@@ -30,7 +30,7 @@ int command_add(struct platform_thread *pt, uint64_t nr, const uint64_t args[6],
 static void give_permissions(struct platform_thread *pt, uint32_t from)
 {
     lock_take(&pt->pm->p->lock);
-    pt->permission_count = pt->permission_next = 0;
+    pt->permission_count = pt->permission_next = pt->permission_repeats = 0;
     for (uint32_t i = from; i < pt->command_count; i++) {
         if (!pt->command_fd[i])
             continue;
@@ -44,6 +44,7 @@ static void give_permissions(struct platform_thread *pt, uint32_t from)
             perm->nr = SYS_clone;
             memset(perm->args, 0, sizeof(perm->args));
             perm->args[0] = c->args[0];
+            perm->args[2] = c->args[5];
             perm->arg_mask = 0x1f;
         } else if (c->nr == COMMAND_THREAD) {
             perm->nr = SYS_clone;
@@ -77,7 +78,7 @@ static int run_once(struct platform_thread *pt, uint32_t from, bool tail, uint32
     send_reply(pt, REPLY_COMMANDS | (tail ? REPLY_RESUME | (pt->frame ? REPLY_RESULT : 0) : 0));
     pt->command_count = all;
     pt->counts.commands += count;
-    if (wait_request(pt, tail) == WAIT_DEAD)
+    if (wait_request(pt, false) == WAIT_DEAD)
         return -ESRCH;
     *ret_index = pt->command_count;
     *ret_error = 0;
@@ -118,7 +119,8 @@ int run_commands(struct platform_thread *pt, bool tail)
             pt->command_count = 0;
             return 0;
         }
-        if (error != -EAGAIN || !pt->command_fd[failed]) {
+        // A fork that was answered has to be looked after before it is told again (process.c).
+        if (error != -EAGAIN || !pt->command_fd[failed] || pt->command[failed].nr == COMMAND_FORK) {
             pt->command_count = 0;
             return (int)error;
         }

@@ -13,6 +13,7 @@
 #define SPIN_STUB 2000
 #define LONG_CYCLES 200000 // a request that comes later than this after the reply would not have been worth a spin
 #define HOLD_AFTER 8       // quick requests before a stub is held on a CPU
+#define ANSWER_TIME (15 * NSEC_PER_SEC) // for a stub to do what it was told
 #define PENALTY_MAX 10     // spinning is tried again after 2 << penalty quick requests
 #define REWARD 64          // spins that paid, for one step of penalty less
 
@@ -141,16 +142,30 @@ static bool spin_for_request(struct platform_thread *pt)
     return false;
 }
 
-static void sleep_for_request(struct platform_thread *pt)
+// bounded: for what a stub does at once when it is told to. One that does not is killed: others may wait for locks that are
+// held meanwhile.
+static void sleep_for_request(struct platform_thread *pt, bool bounded)
 {
+    const struct timespec second = {1, 0};
+    nsec_t waited = 0, last = bounded ? host_now() : 0;
     struct slot *s = pt->slot;
     uint64_t before = __builtin_ia32_rdtsc();
     pt->counts.sleeps++;
     place(pt, false);
     atomic_store_explicit(&pt->waiter, (uint32_t)host_gettid(), memory_order_relaxed);
     __atomic_store_n(&s->reply.sleeping, 1, __ATOMIC_SEQ_CST);
-    while (request_seq(pt) == pt->seen && !atomic_load(&pt->pm->dead))
-        host_futex(&s->request.seq, FUTEX_WAIT, pt->seen, NULL, NULL, 0);
+    while (request_seq(pt) == pt->seen && !atomic_load(&pt->pm->dead)) {
+        host_futex(&s->request.seq, FUTEX_WAIT, pt->seen, bounded ? &second : NULL, NULL, 0);
+        if (!bounded)
+            continue;
+        nsec_t now = host_now();
+        waited += MIN(now - last, 2 * NSEC_PER_SEC); // no more for a sandbox that was frozen
+        last = now;
+        if (waited > ANSWER_TIME && request_seq(pt) == pt->seen) {
+            stub_is_late(pt);
+            waited = 0;
+        }
+    }
     __atomic_store_n(&s->reply.sleeping, 0, __ATOMIC_RELAXED);
     atomic_store_explicit(&pt->waiter, 0, memory_order_relaxed);
     if (__builtin_ia32_rdtsc() - before > LONG_CYCLES) {
@@ -165,12 +180,13 @@ static void sleep_for_request(struct platform_thread *pt)
 
 enum wait_result wait_request(struct platform_thread *pt, bool guest)
 {
-    (void)guest;
     if (request_seq(pt) == pt->seen && (!may_spin(pt) || !spin_for_request(pt)))
-        sleep_for_request(pt);
+        sleep_for_request(pt, !guest);
     if (atomic_load(&pt->pm->dead))
         return WAIT_DEAD;
     pt->seen = request_seq(pt);
+    if (!guest)
+        atomic_fetch_add_explicit(&pt->progress, 1, memory_order_relaxed);
     pt->counts.handoffs++;
     return WAIT_REQUEST;
 }
@@ -232,6 +248,11 @@ static void take_frame(struct platform_thread *pt)
     pt->fp_size = sw.magic1 == FP_XSTATE_MAGIC1 && sw.extended_size >= 576 && sw.extended_size <= room
                       ? sw.extended_size
                       : 512;
+}
+
+static bool is_fault(uint32_t sig)
+{
+    return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP || sig == SIGSYS;
 }
 
 static void take_fault(struct platform_thread *pt, uint32_t sig, struct trap *out)
@@ -303,7 +324,7 @@ static bool take_request(struct platform_thread *pt, struct trap *out)
     case SLOT_FAULT:
         pt->in_count = pt->window_used = 0;
         take_frame(pt);
-        if (!pt->frame)
+        if (!pt->frame || !is_fault(out->nr))
             break;
         take_fault(pt, out->nr, out);
         take_stale_call(pt, out);
@@ -349,7 +370,6 @@ static void account_guest(struct platform_thread *pt, bool entering)
 
 void platform_run(struct platform_thread *pt, struct trap *out)
 {
-    struct platform *p = pt->pm->p;
     bool was_resumed = pt->resumed;
     pt->resumed = false;
     if (!was_resumed) {
@@ -387,8 +407,8 @@ void platform_run(struct platform_thread *pt, struct trap *out)
         }
     } while (!take_request(pt, out));
     pt->in_guest = false;
+    atomic_store_explicit(&pt->progress, atomic_load_explicit(&pt->progress, memory_order_relaxed) + 1, memory_order_relaxed);
     account_guest(pt, false);
-    (void)p;
 }
 
 void platform_set_work(struct platform_thread *pt, _Atomic uint32_t *word)
@@ -529,6 +549,12 @@ void copy_first_frame(struct platform_thread *pt, struct platform_thread *parent
 
 // ---- Interrupts -----------------------------------------------------------------------------------------------------
 
+void platform_condemn(struct platform_thread *pt)
+{
+    watch_thread(pt, &pt->condemned);
+    platform_interrupt(pt);
+}
+
 void platform_interrupt(struct platform_thread *pt)
 {
     struct platform_mm *pm = pt->pm;
@@ -539,6 +565,7 @@ void platform_interrupt(struct platform_thread *pt)
     if (!pm->reaped && pt->tid)
         host_tgkill(pm->pid, pt->tid, STUB_SIGNAL);
     lock_release(&pm->p->lock);
+    watch_thread(pt, &pt->interrupted);
     atomic_fetch_add_explicit(&pm->p->counts.interrupts, 1, memory_order_relaxed);
 }
 

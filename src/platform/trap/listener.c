@@ -13,6 +13,9 @@
 #include "host/host.h"
 #include "platform/trap/trap-int.h"
 
+// Refusals of one repeated call before its stub counts as misbehaving: an honest one reports the first.
+#define PERMISSION_REPEATS_MAX 64
+
 static bool args_equal(const struct permission *perm, const struct seccomp_data *data)
 {
     if ((int)perm->nr != data->nr)
@@ -35,23 +38,28 @@ static void move_pin_locked(struct platform *p, struct platform_thread *pt, int 
     }
 }
 
-// The first call of a forked child: it maps its own slot, whose place in the slot file nobody else was told.
+// The first call of a forked child: it maps its own slot. It has to be the process whose id the host has written into its
+// parent's slot before it ran: the place of the slot alone could be guessed. Only the parent can forge the id, and only a process
+// that nobody knows can be taken for its child.
 static bool child_has_come_locked(struct platform *p, int tid, const struct seccomp_data *data)
 {
     struct pending_fork *fork;
     list_for_each(fork, &p->forks, node) {
-        if (fork->come || data->nr != SYS_mmap)
+        if (data->nr != SYS_mmap)
             continue;
         bool equal = true;
         for (int i = 0; i < 6; i++)
             equal = equal && fork->args[i] == data->args[i];
         if (!equal)
             continue;
-        fork->come = true;
+        int named = *(volatile int *)&fork->parent->slot->child_tid;
+        if (named != tid || host_tgkill(tid, tid, 0) < 0)
+            return false;
         fork->child->tid = tid;
         mm_set_pid_locked(fork->child->pm, tid);
         tid_insert_locked(p, fork->child);
         list_remove(&fork->node);
+        fork_settled_locked(fork, FORK_COME);
         return true;
     }
     return false;
@@ -70,7 +78,7 @@ static int judge_locked(struct platform *p, const struct seccomp_notif *n)
         return 0;
     }
     if (next > 0 && next <= pt->permission_count && args_equal(&pt->permission[next - 1], &n->data))
-        return -EAGAIN; // answered before: the host repeats it
+        return ++pt->permission_repeats <= PERMISSION_REPEATS_MAX ? -EAGAIN : -ENOMSG; // answered before: the host repeats it
     return -ENOMSG;
 }
 

@@ -11,7 +11,9 @@
 #include "host/host.h"
 #include "platform/trap/trap-int.h"
 
-#define FORK_FLAGS (CLONE_PARENT | CLONE_FILES | SIGCHLD)
+#define FORK_FLAGS (CLONE_PARENT | CLONE_FILES | CLONE_PARENT_SETTID | SIGCHLD)
+#define FORK_REPEATS 200
+#define LOST_THREADS_MAX 100
 #define THREAD_FLAGS                                                                                                   \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS)
 
@@ -26,27 +28,92 @@ static void undo_child(struct platform_mm *pm, struct platform_thread *pt)
     mm_release(pm);
 }
 
-// The child may exist although its parent says that the clone failed: whatever lives in the PID namespace and isn't known is a
-// ghost.
-static void kill_ghosts(struct platform *p)
+static bool is_pending_child_locked(struct platform *p, int pid, const struct pending_fork *failed)
 {
+    struct pending_fork *fork;
+    list_for_each(fork, &p->forks, node)
+        if (fork != failed && *(volatile int *)&fork->parent->slot->child_tid == pid)
+            return true;
+    return false;
+}
+
+// A child may exist although its parent says that the clone failed: a process of the PID namespace that nobody knows and that no
+// fork under way names is a ghost. It has no slot, so that it can do nothing but compute. Ids grow, so that a ghost's is
+// near the highest one seen, or below. Returns whether there was one.
+static bool kill_ghosts(struct platform *p, const struct pending_fork *failed)
+{
+    bool found = false;
     if (!p->zygote_info.own_pids) // the PID namespace is shared (tests): nobody else is ours to kill
-        return;
+        return false;
     lock_take(&p->lock);
-    for (int pid = 2; pid <= 4194304; pid++) {
-        if (host_kill(pid, 0) == -ESRCH) {
-            if (pid > 65536 && pid % 65536 == 0 && host_kill(-1, 0) == -ESRCH)
-                break;
-            continue;
+    for (int pid = 2; pid <= p->pid_high + 4096; pid++) {
+        if (pid % 256 == 0) {
+            lock_release(&p->lock);
+            lock_take(&p->lock);
         }
-        struct platform_mm *pm;
-        bool known = false;
-        list_for_each(pm, &p->mms, node)
-            known = known || pm->pid == pid;
-        if (!known && !tid_find_locked(p, pid))
-            host_kill(pid, SIGKILL);
+        // Threads, the kernel process's own among them, answer only beside their process's id.
+        if (host_tgkill(pid, pid, 0) < 0 || tid_find_locked(p, pid) || is_pending_child_locked(p, pid, failed))
+            continue;
+        host_kill(pid, SIGKILL);
+        found = true;
     }
     lock_release(&p->lock);
+    return found;
+}
+
+void fork_settled_locked(struct pending_fork *fork, uint32_t state)
+{
+    atomic_store(&fork->state, state);
+    host_futex(&fork->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+#define FORK_SPINS 2000
+#define CHILD_TIME (10 * NSEC_PER_SEC) // for a child to come, once its parent says that it has made it
+
+// Waits for the child's first call. FORK_PENDING: it does not come.
+static uint32_t wait_for_child(struct pending_fork *fork)
+{
+    const struct timespec step = {0, 100000000};
+    nsec_t waited = 0, last = host_now();
+    uint32_t state;
+    for (uint32_t i = 0; (state = atomic_load(&fork->state)) == FORK_PENDING && i < FORK_SPINS; i++)
+        __builtin_ia32_pause();
+    while ((state = atomic_load(&fork->state)) == FORK_PENDING && waited < CHILD_TIME &&
+           !atomic_load(&fork->parent->pm->dead)) {
+        host_futex(&fork->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, FORK_PENDING, &step, NULL, 0);
+        nsec_t now = host_now();
+        waited += MIN(now - last, NSEC_PER_SEC); // no more for a sandbox that was frozen
+        last = now;
+    }
+    return state;
+}
+
+// Tells the parent to fork, until the clone has been made or has failed for a reason. The child may have come even when this
+// fails.
+static int tell_fork(struct platform_thread *parent, struct pending_fork *fork)
+{
+    struct platform *p = parent->pm->p;
+    const uint64_t args[6] = {FORK_FLAGS, fork->args[5], fork->args[4], parent->slot_addr, SLOT_SIZE,
+                              parent->slot_addr + offsetof(struct slot, child_tid)};
+    for (int repeat = 0; repeat < FORK_REPEATS; repeat++) {
+        *(volatile uint32_t *)&parent->slot->child_tid = 0;
+        command_add(parent, COMMAND_FORK, args, true, 0, -1);
+        int r = run_commands(parent, false);
+        if (r == 0 || atomic_load(&fork->state) == FORK_COME)
+            return 0;
+        lock_take(&p->lock);
+        bool answered = parent->permission_next > 0;
+        lock_release(&p->lock);
+        // The host may break a clone off for a signal after the answer, and then nothing was made. Or the parent lies.
+        if (answered && kill_ghosts(p, fork)) {
+            log_warn("a guest process reported a fork as failed that was made: killed");
+            platform_mm_kill(parent->pm);
+            return -ESRCH;
+        }
+        if (r != -EAGAIN || !answered)
+            return r;
+    }
+    return -EAGAIN;
 }
 
 int fork_from(struct platform_thread *parent, struct platform_thread **ret)
@@ -65,62 +132,35 @@ int fork_from(struct platform_thread *parent, struct platform_thread **ret)
         undo_child(pm, NULL);
         return -ENOMEM;
     }
-    uint64_t offset = pt->slot_index * SLOT_SIZE;
-    struct pending_fork fork = {.child = pt,
+    struct pending_fork fork = {.parent = parent,
+                                .child = pt,
                                 .args = {parent->slot_addr, SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                                         (uint64_t)p->zygote_info.slot_fd, offset}};
+                                         (uint64_t)p->zygote_info.slot_fd, pt->slot_index * SLOT_SIZE}};
+    int r = platform_commit(parent);
+    *(volatile uint32_t *)&parent->slot->child_tid = 0;
     lock_take(&p->lock);
     list_push_back(&p->forks, &fork.node);
     lock_release(&p->lock);
-    uint64_t args[6] = {FORK_FLAGS, offset, (uint64_t)p->zygote_info.slot_fd, parent->slot_addr, SLOT_SIZE};
-    int r = platform_commit(parent);
-    if (r == 0) {
-        command_add(parent, COMMAND_FORK, args, true, 0, -1);
-        r = run_commands(parent, false);
-    }
+    if (r == 0)
+        r = tell_fork(parent, &fork);
+    uint32_t state = r == 0 ? wait_for_child(&fork) : atomic_load(&fork.state);
     lock_take(&p->lock);
-    bool come = fork.come;
-    if (!come && r < 0)
+    state = atomic_load(&fork.state);
+    if (state == FORK_PENDING)
         list_remove(&fork.node);
     lock_release(&p->lock);
-    if (r < 0 && !come) {
-        undo_child(pm, pt);
-        if (r != -EAGAIN && r != -ENOMEM && r != -ESRCH)
-            kill_ghosts(p);
-        return r == -ESRCH ? -EAGAIN : r;
+    if (state == FORK_COME) { // the child exists, whatever the parent says
+        atomic_fetch_add_explicit(&p->counts.forks, 1, memory_order_relaxed);
+        *ret = pt;
+        return 0;
     }
-    // The child exists, whatever the parent says; it has posted or will post SLOT_READY.
-    int waits = 0;
-    while (__atomic_load_n(&pt->slot->request.seq, __ATOMIC_ACQUIRE) == 0 && !atomic_load(&pm->dead)) {
-        struct timespec ts = {0, 1000000};
-        if (waits < 2000) {
-            __builtin_ia32_pause();
-            waits++;
-            continue;
-        }
-        __atomic_store_n(&pt->slot->reply.sleeping, 1, __ATOMIC_SEQ_CST);
-        host_futex(&pt->slot->request.seq, FUTEX_WAIT, 0, &ts, NULL, 0);
-        __atomic_store_n(&pt->slot->reply.sleeping, 0, __ATOMIC_RELAXED);
-        lock_take(&p->lock);
-        come = fork.come;
-        lock_release(&p->lock);
-        if (!come && ++waits > 12000) { // ten seconds: the parent lied about having made it
-            lock_take(&p->lock);
-            if (!fork.come)
-                list_remove(&fork.node);
-            come = fork.come;
-            lock_release(&p->lock);
-            if (!come) {
-                platform_mm_kill(parent->pm);
-                undo_child(pm, pt);
-                kill_ghosts(p);
-                return -EAGAIN;
-            }
-        }
+    undo_child(pm, pt);
+    if (state == FORK_PENDING && r == 0 && !atomic_load(&parent->pm->dead)) {
+        log_warn("a guest process reported a fork that did not come: killed");
+        platform_mm_kill(parent->pm);
+        kill_ghosts(p, NULL);
     }
-    atomic_fetch_add_explicit(&p->counts.forks, 1, memory_order_relaxed);
-    *ret = pt;
-    return 0;
+    return r == 0 || r == -ESRCH ? -EAGAIN : r;
 }
 
 int platform_fork(struct platform_thread *parent, struct platform_mm **ret_mm, struct platform_thread **ret_thread)
@@ -181,6 +221,9 @@ int platform_thread_create(struct platform_thread *creator, const struct guest_r
     if (r == 0) {
         pt->tid = tid;
         tid_insert_locked(p, pt);
+    } else if (creator->permission_next > 0 && ++pm->lost_threads > LOST_THREADS_MAX && !pm->reaped) {
+        // A thread that was made all the same is counted nowhere.
+        host_kill(pm->pid, SIGKILL);
     }
     lock_release(&p->lock);
     if (r < 0) {
@@ -255,13 +298,20 @@ int platform_mm_create(struct platform *p, struct platform_mm **ret_mm, struct p
 
 void pool_main(struct platform *p)
 {
+    nsec_t watched = 0;
     for (;;) {
         uint32_t word = atomic_load(&p->pool_word);
         lock_take(&p->lock);
         bool full = p->pool_count == POOL_SIZE;
         lock_release(&p->lock);
+        bool watching = atomic_load(&p->watching);
+        if (watching && host_now() - watched >= WATCH_ROUND) {
+            watch_round(p);
+            watched = host_now();
+        }
         if (full) {
-            host_futex(&p->pool_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, NULL, NULL, 0);
+            const struct timespec round = {0, WATCH_ROUND};
+            host_futex(&p->pool_word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, watching ? &round : NULL, NULL, 0);
             continue;
         }
         struct platform_thread *pt;
@@ -321,6 +371,43 @@ void platform_mm_destroy(struct platform_mm *pm)
         mm_release(pm);
 }
 
+// A child that died before it came: told to who waits for it.
+static void child_has_died_locked(struct platform *p, int pid)
+{
+    struct pending_fork *fork;
+    list_for_each(fork, &p->forks, node) {
+        if (*(volatile int *)&fork->parent->slot->child_tid != pid)
+            continue;
+        list_remove(&fork->node);
+        fork_settled_locked(fork, FORK_DIED);
+        return;
+    }
+}
+
+// Threads of the kernel process that sleep for a word of a dead stub's are told again until they have noticed: one that is just
+// about to sleep misses a signal, and a word that others can write proves nothing.
+static void rouse_waiters(struct platform_mm *pm)
+{
+    struct platform *p = pm->p;
+    for (;;) {
+        bool any = false;
+        struct platform_thread *pt;
+        lock_take(&p->lock);
+        list_for_each(pt, &pm->threads, node) {
+            uint32_t waiter = atomic_load(&pt->waiter);
+            if (!waiter)
+                continue;
+            any = true;
+            host_tgkill(1, (int)waiter, SIGUSR1);
+        }
+        lock_release(&p->lock);
+        if (!any)
+            return;
+        const struct timespec ts = {0, 200000};
+        host_clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+    }
+}
+
 void reaper_main(struct platform *p)
 {
     for (;;) {
@@ -338,7 +425,6 @@ void reaper_main(struct platform *p)
             struct platform_thread *pt;
             atomic_store(&pm->dead, true);
             list_for_each(pt, &pm->threads, node) {
-                tid_remove_locked(p, pt);
                 __atomic_fetch_add(&pt->slot->request.seq, 0x40000000, __ATOMIC_SEQ_CST);
                 host_futex(&pt->slot->request.seq, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
                 uint32_t waiter = atomic_load(&pt->waiter);
@@ -350,6 +436,15 @@ void reaper_main(struct platform *p)
                     unpin_locked(p, pt->pinned_fd);
                 pt->pinned_fd = -1;
             }
+            lock_release(&p->lock);
+            rouse_waiters(pm); // it isn't reaped, so that nobody frees it
+            lock_take(&p->lock);
+            list_for_each(pt, &pm->threads, node)
+                tid_remove_locked(p, pt);
+            list_for_each(pt, &pm->ended, node)
+                tid_remove_locked(p, pt);
+        } else {
+            child_has_died_locked(p, pid);
         }
         int status;
         host_wait4(pid, &status, __WALL, NULL);

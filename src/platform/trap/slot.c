@@ -6,6 +6,7 @@
 // the same address space.
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include "base/log.h"
@@ -23,15 +24,61 @@ struct free_slot {
     struct list node;
     uint64_t index, addr;
     int tid; // of the thread that had it: it may still be on its way out
+    nsec_t since;
 };
 
-// A slot of a thread that is gone for good. platform.lock held.
+#define LOOK_AT_FREE 32              // slots of ended threads that are looked at for a new one
+#define STAY_MAX 256                 // threads that were told to end and stay
+#define STAY_TIME (10 * NSEC_PER_SEC) // how long one may take to end
+
+// A slot of a thread that is gone for good. platform.lock held. A process that keeps ended threads is killed: they are
+// counted nowhere.
 static struct free_slot *find_free_slot_locked(struct platform_mm *pm)
 {
-    struct free_slot *f;
+    struct free_slot *f, *found = NULL;
+    uint32_t looked = 0, stay = 0;
+    list_for_each(f, &pm->free_slots, node) {
+        if (host_tgkill(pm->pid, f->tid, 0) == -ESRCH) {
+            found = f;
+            break;
+        }
+        if (++looked == LOOK_AT_FREE)
+            break;
+    }
+    if (found || looked < LOOK_AT_FREE)
+        return found;
+    nsec_t now = host_now();
     list_for_each(f, &pm->free_slots, node)
-        if (host_tgkill(pm->pid, f->tid, 0) == -ESRCH)
-            return f;
+        stay += now - f->since > STAY_TIME;
+    if (stay <= STAY_MAX)
+        return NULL;
+    stay = 0;
+    list_for_each(f, &pm->free_slots, node)
+        stay += now - f->since > STAY_TIME && host_tgkill(pm->pid, f->tid, 0) == 0;
+    if (stay > STAY_MAX && !pm->reaped) {
+        log_warn("a guest process keeps %u threads that have ended: killed", stay);
+        host_kill(pm->pid, SIGKILL);
+    }
+    return NULL;
+}
+
+// What ended threads have left of themselves for the sake of a descriptor goes once they are gone on the host.
+static struct platform_thread *take_gone_locked(struct platform_mm *pm)
+{
+    struct platform_thread *pt, *next;
+    uint32_t looked = 0;
+    list_for_each_safe(pt, next, &pm->ended, node) {
+        if (pt->slot || pt->tid == pm->pid || pm->reaped) // it goes with its process
+            continue;
+        if (host_tgkill(pm->pid, pt->tid, 0) == -ESRCH) {
+            list_remove(&pt->node);
+            if (pt->pinned_fd >= 0)
+                unpin_locked(pm->p, pt->pinned_fd);
+            return pt;
+        }
+        if (++looked == 4)
+            break;
+    }
     return NULL;
 }
 
@@ -102,6 +149,7 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
     pt->pinned_fd = -1;
     pt->spinning = true;
     lock_take(&p->lock);
+    struct platform_thread *gone = place ? NULL : take_gone_locked(pm);
     struct free_slot *again = place ? NULL : find_free_slot_locked(pm);
     if (again) {
         list_remove(&again->node);
@@ -112,6 +160,7 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
         pt->slot_index = p->next_slot;
         if (!pt->slot_addr || p->next_slot >= SLOT_COUNT_MAX) {
             lock_release(&p->lock);
+            slab_free(&platform_thread_slab, gone);
             slab_free(&platform_thread_slab, pt);
             return NULL;
         }
@@ -125,6 +174,7 @@ struct platform_thread *thread_alloc(struct platform_mm *pm, uint64_t place)
     list_push_back(&pm->threads, &pt->node);
     pm->thread_count++;
     lock_release(&p->lock);
+    slab_free(&platform_thread_slab, gone);
     pt->slot = slot_at(p, pt->slot_index);
     struct slot *s = pt->slot;
     if (again) {
@@ -209,7 +259,8 @@ void thread_retire(struct platform_thread *pt, bool slot_reusable)
     struct platform_mm *pm = pt->pm;
     struct free_slot *f = slot_reusable ? kmalloc(sizeof(*f)) : NULL;
     lock_take(&pm->p->lock);
-    if (!pm->reaped)
+    // The first thread stays on the host, parked, and known: its id is the process's.
+    if (!pm->reaped && pt->tid != pm->pid)
         tid_remove_locked(pm->p, pt);
     counts_fold_locked(pm->p, pt);
     pm->ended_out += pt->user_time;
@@ -220,6 +271,7 @@ void thread_retire(struct platform_thread *pt, bool slot_reusable)
         f->index = pt->slot_index;
         f->addr = pt->slot_addr;
         f->tid = pt->tid;
+        f->since = host_now();
         list_push_front(&pm->free_slots, &f->node);
         pt->slot = NULL;
     }
@@ -240,6 +292,7 @@ static uint32_t tid_hash(int tid)
 void tid_insert_locked(struct platform *p, struct platform_thread *pt)
 {
     uint32_t h = tid_hash(pt->tid);
+    p->pid_high = MAX(p->pid_high, pt->tid);
     pt->hash_next = p->tids[h];
     p->tids[h] = pt;
 }

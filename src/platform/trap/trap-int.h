@@ -43,13 +43,17 @@ struct platform_thread {
     uint64_t slot_index, slot_addr;
     _Atomic uint32_t *work; // the task's pending_work, see platform_set_work()
     _Atomic bool in_guest;
+    _Atomic bool interrupted, condemned; // see watch.c
+    _Atomic uint32_t progress; // changes when the stub has done what it was waited for
+    uint32_t watched_progress, watched_rounds; // of the pool's thread
+    nsec_t watched_cpu;
     _Atomic uint32_t waiter; // host id of the kernel thread that waits for the slot
     bool ended;
     bool counted; // in platform.running; task-owned
 
     // Permissions; GUARDED_BY(platform.lock)
     struct permission permission[SLOT_COMMAND_MAX];
-    uint32_t permission_count, permission_next;
+    uint32_t permission_count, permission_next, permission_repeats;
     int pinned_fd;
 
     // Task-owned.
@@ -97,19 +101,22 @@ struct platform_mm {
     struct list free_slots;     // struct free_slot
     _Atomic bool dead;          // killed, or about to be reaped: no thread of it will answer
     bool reaped, destroyed, multi;
+    uint32_t lost_threads;      // clones that were let go on and reported as failed; GUARDED_BY(platform.lock)
     nsec_t final_time;
     nsec_t ended_out; // time that ended threads were out in the guest; GUARDED_BY(platform.lock)
 };
 
+enum { FORK_PENDING, FORK_COME, FORK_DIED };
+
 struct pending_fork {
     struct list node;
-    struct platform_thread *child;
-    uint64_t args[6]; // of the mmap that the child begins with
-    bool come;
+    struct platform_thread *parent, *child;
+    uint64_t args[6];        // of the mmap that the child begins with
+    _Atomic uint32_t state;  // futex word
 };
 
 struct fd_pin {
-    uint16_t pins;
+    uint32_t pins;
     bool closing;
 };
 
@@ -132,6 +139,8 @@ struct platform {
     struct platform_thread *pool[POOL_SIZE]; // GUARDED_BY(lock)
     uint32_t pool_count;
 
+    _Atomic uint32_t watching;      // some thread is interrupted or condemned, see watch.c
+    int pid_high;                   // GUARDED_BY(lock): the highest host id that a stub's thread had
     uint32_t patch_files, patch_sites; // GUARDED_BY(lock)
     _Atomic uint32_t mm_count; // address spaces, those included whose process is ending
     _Atomic int running; // threads in guest code or being answered
@@ -173,6 +182,12 @@ void listener_main(struct platform *p);
 void reaper_main(struct platform *p);
 void pool_main(struct platform *p);
 void unpin_locked(struct platform *p, int fd);
+void fork_settled_locked(struct pending_fork *fork, uint32_t state);
+// watch.c
+#define WATCH_ROUND 250000000 // ns
+void watch_round(struct platform *p);
+void watch_thread(struct platform_thread *pt, _Atomic bool *why);
+void stub_is_late(struct platform_thread *pt);
 int fork_from(struct platform_thread *parent, struct platform_thread **ret);
 
 // filter.c

@@ -242,6 +242,19 @@ static const char *const steps[] = {"start of the zygote",         "out-of-memor
                                     "unregistering libc's restartable sequences",
                                     "mapping the tables of patched calls"};
 
+static void roused(int sig)
+{
+    (void)sig;
+}
+
+// The signal that gets a kernel thread out of a wait for a word which belongs to a guest. It needs a handler, and none that
+// restarts calls: one that is ignored ends no wait.
+static int install_rouse_signal(void)
+{
+    struct sigaction action = {.sa_handler = roused};
+    return sigaction(SIGUSR1, &action, NULL) < 0 ? -errno : 0;
+}
+
 int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *arg)
 {
     struct zygote_plan plan = {.z = z, .in_child = in_child, .arg = arg};
@@ -275,6 +288,11 @@ int trap_zygote_start(struct trap_zygote *z, int (*in_child)(void *arg), void *a
         return z->pid;
     if (z->pid == 0)
         zygote_child(&plan);
+    z->what = "handler of the kernel's own signal";
+    r = install_rouse_signal();
+    if (r < 0)
+        return r;
+    z->what = steps[0];
     // The zygote's first word is SLOT_READY on its slot.
     struct slot *slot = plan.slot;
     while (__atomic_load_n(&slot->request.seq, __ATOMIC_ACQUIRE) == 0) {

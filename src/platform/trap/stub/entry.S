@@ -216,7 +216,7 @@ stub_call:
     syscall
     ret
 
-// ---- fork: rdi points to flags, slot's file offset, descriptor, slot's address, size. The child must touch no memory before
+// ---- fork: rdi points to flags, slot's file offset, descriptor, slot's address, size, where the child's id goes. The child must touch no memory before
 // its own slot is mapped ----
     .globl stub_fork
 stub_fork:
@@ -229,9 +229,9 @@ stub_fork:
     movq 16(%rdi), %r14
     movq 24(%rdi), %r12
     movq 32(%rdi), %r13
+    movq 40(%rdi), %rdx
     movq 0(%rdi), %rdi
     xorl %esi, %esi
-    xorl %edx, %edx
     xorl %r10d, %r10d
     xorl %r8d, %r8d
     movl $56, %eax

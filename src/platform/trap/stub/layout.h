@@ -69,7 +69,7 @@ struct slot_command {
     uint64_t args[6];
     int64_t result; // written by the stub
 };
-#define COMMAND_FORK 0x1000   // args: flags, slot's file offset, fd, address and size of the slot
+#define COMMAND_FORK 0x1000   // args: flags, slot's file offset, fd, address and size of the slot, address of child_tid
 #define COMMAND_THREAD 0x1001 // args: flags, new stack pointer, clear_tid, tls, new slot's address
 #define COMMAND_SET_FS 0x1002 // args: base
 #define COMMAND_EXIT 0x1003
@@ -121,7 +121,7 @@ struct slot {
     uint64_t stack_top;    // trampoline stack
     uint64_t self;         // address of this slot in the stub
     uint32_t command_done; // commands executed
-    uint32_t unused_cpu;
+    uint32_t child_tid;    // of the newest fork: written by the host before the child runs
     uint64_t futex_args[6];
     struct slot_regs regs; // of a patched call
     uint64_t timeout[2];   // a copy of a guest's timespec for futex

@@ -54,7 +54,7 @@ extern unsigned long stub_vdso_table[4];
 extern unsigned long stub_fsgsbase, stub_rdpid;
 
 long stub_call(long nr, const uint64_t args[6]);
-long stub_fork(const uint64_t args[5]);
+long stub_fork(const uint64_t args[6]);
 long stub_thread(const uint64_t args[5]);
 long stub_futex(struct slot *s, const uint64_t args[6]);
 unsigned long stub_copy(void *dst, const void *src, unsigned long size);
