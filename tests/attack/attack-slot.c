@@ -353,21 +353,30 @@ static void rewritten_commands(void)
 // ---- A permission that is used late ----
 
 static char late_paths[2][32];
-static _Atomic uint32_t hold;
+static _Atomic uint32_t hold, caught, newest;
 static _Atomic int late_fd;
 
+// Keeps the answer from a thread: whatever the kernel writes is put back, and given out later.
 static void *holds_answers(void *arg)
 {
     struct slot *s = arg;
     for (;;) {
         while (!hold)
             ;
-        uint32_t seq = *(volatile uint32_t *)&s->reply.seq;
-        while (hold)
-            *(volatile uint32_t *)&s->reply.seq = seq;
-        // Let it go: the kernel has written a newer one meanwhile, which is one more.
-        *(volatile uint32_t *)&s->reply.seq = seq + 1;
+        uint32_t old = *(volatile uint32_t *)&s->reply.seq;
+        while (hold) {
+            uint32_t now = *(volatile uint32_t *)&s->reply.seq;
+            if (now == old)
+                continue;
+            *(volatile uint32_t *)&s->reply.seq = old;
+            newest = now;
+            caught = 1;
+        }
+        if (!caught)
+            continue;
+        *(volatile uint32_t *)&s->reply.seq = newest;
         stub_call3(SYS_futex, &s->reply.seq, FUTEX_WAKE, 10);
+        caught = 0;
     }
     return arg;
 }
@@ -378,14 +387,16 @@ static void *changes_hands(void *arg)
     for (;;) {
         while (!hold)
             ;
-        usleep(500);
-        close(late_fd);
-        for (int i = 0; i < 20; i++) {
-            int fd = open(late_paths[1], O_RDONLY);
-            if (i % 2)
-                close(fd);
+        for (int i = 0; i < 100 && !caught; i++)
+            usleep(50);
+        if (caught) {
+            close(late_fd);
+            for (int i = 0; i < 20; i++) {
+                int fd = open(late_paths[1], O_RDONLY);
+                if (i % 2)
+                    close(fd);
+            }
         }
-        usleep(500);
         hold = 0;
     }
     return NULL;
@@ -409,12 +420,14 @@ static void late_one(void)
     pthread_create(&t, NULL, changes_hands, NULL);
     for (int i = 0; i < 300; i++) {
         late_fd = open(late_paths[0], O_RDONLY);
+        while (caught)
+            ;
         if (i % 2)
             hold = 1;
         char *m = mmap(NULL, 4096, PROT_READ, MAP_SHARED, late_fd, 0);
         hold = 0;
         if (m != MAP_FAILED) {
-            if (*(volatile char *)m != 'a')
+            if (*(volatile char *)m == 'b')
                 breach("the mapping shows another file");
             munmap(m, 4096);
         }
@@ -570,8 +583,8 @@ static void requeue_threads(void *(*f)(void *), bool die)
     // Whoever sleeps on the words of the slot moves to another word of it, where nobody wakes.
     double end = seconds_now() + 0.5;
     do {
-        stub_call5(SYS_futex, &spinner_slot->request.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->unused_cpu);
-        stub_call5(SYS_futex, &spinner_slot->reply.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->unused_cpu);
+        stub_call5(SYS_futex, &spinner_slot->request.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->child_tid);
+        stub_call5(SYS_futex, &spinner_slot->reply.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->child_tid);
     } while (seconds_now() < end);
     if (die)
         syscall(SYS_exit_group, 0);
@@ -594,7 +607,7 @@ static void requeued_death(void)
             ;
         usleep(50000);
         for (int i = 0; i < 1000; i++)
-            stub_call5(SYS_futex, &spinner_slot->request.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->unused_cpu);
+            stub_call5(SYS_futex, &spinner_slot->request.seq, FUTEX_REQUEUE, 0, 100, &spinner_slot->child_tid);
         stub_call3(SYS_mincore, 0, 0, 0); // never told
     }
     int status;
