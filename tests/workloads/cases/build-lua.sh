@@ -1,0 +1,3 @@
+# set: full
+# limit: 120
+cp -r /usr/src/w/lua5.4-*/ l && cd l/src && make -j2 linux-readline MYLIBS= MYCFLAGS= >log 2>&1 || make -j2 posix >log 2>&1 || tail -n 5 log; ./lua -e 'print(_VERSION, 2^53, #arg); local t = {} for i = 1, 1e5 do t[i] = i * i end print(#t, string.rep("x", 3)); for l in io.popen("echo popen"):lines() do print(l) end print(os.execute("exit 3")); local f = io.open("f", "w") f:write("a\nb\n") f:close() for l in io.lines("f") do print(l) end print(pcall(error, "e")); local c = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) print(c(), c()); os.exit(4)'; echo $?; ./luac -l -p - <<<'print(1)' | wc -l

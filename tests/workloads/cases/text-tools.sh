@@ -1,0 +1,6 @@
+# set: smoke
+export LC_ALL=C
+seq 50000 | sed 's/$/ line with words/' >t
+grep -c 7 t; grep -E '^(12|34)5 ' t; grep -n -m 2 -A1 4999 t; grep -v line t; echo $?; grep -rl bash /etc 2>/dev/null | sort | head -n 3; grep -F -x '5 line with words' t; grep -o 'w[a-z]*' t | sort | uniq -c; grep -P '\b99\d9\b' t | head -n 2; grep -q x nosuch 2>&1; echo $?
+sed -n '5,7p;$p' t; sed -i.bak 's/line/LINE/2;s/words/WORDS/' t; head -n 1 t; sed '1!G;h;$!d' <(seq 5); sed -e '/3/{s//three/;q}' <(seq 5); ls t*; echo abc | sed 'y/abc/xyz/;s/\(x\)\(y\)/\2\1/'; seq 4 | sed -n 'w wout' ; cat wout | paste -sd,
+gawk '{s+=$1} END{print s, NR}' t; gawk 'BEGIN{while(("echo a; echo b"|getline l)>0) print "got",l; print "x" | "cat 1>&2"; close("cat 1>&2"); print systime()>0, strftime("%Y",0,1)}' 2>&1; gawk 'BEGIN{c="sort -n"; for(i=5;i>0;i--) print i |& c; close(c,"to"); while((c |& getline l)>0) printf "%s ",l; print ""}'; gawk -v n=10 'BEGIN{a[1]=1;a[2]=1;for(i=3;i<=n;i++)a[i]=a[i-1]+a[i-2];print a[n]; printf "%.5f %s\n", atan2(0,-1), toupper("x"); r=system("exit 3"); print r}'; gawk -F: '$3<5{print $1}' /etc/passwd; gawk 'NR==FNR{k[$1];next} $1 in k{n++} END{print n}' <(seq 100) t; gawk 'BEGIN{PROCINFO["sorted_in"]="@ind_num_asc"; split("3 1 2",q," "); n=asort(q); for(i in q) print q[i]; exit 4}'; echo $?
