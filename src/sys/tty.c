@@ -1,6 +1,6 @@
 // vhangup(2).
-#include "abi/capability.h"
 #include "fs/tty/tty.h"
+#include "abi/capability.h"
 #include "kernel/task.h"
 #include "sys/syscalls-gen.h"
 

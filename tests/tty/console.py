@@ -19,7 +19,7 @@ import time
 import unittest
 
 CAISSON = None
-LIMIT = 15 * int(os.environ.get("LIMIT_SCALE", "1"))
+LIMIT = 30 * int(os.environ.get("LIMIT_SCALE", "1"))
 
 
 class Terminal(unittest.TestCase):
@@ -270,6 +270,30 @@ class TestOutside(Terminal):
         self.assertEqual(termios.tcgetattr(self.slave), self.before)
 
 
+class TestDiscipline(unittest.TestCase):
+    """The line discipline does what Linux's does, byte by byte."""
+
+    def transcript(self, seed, *prefix):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "transcript.py")
+        command = [*prefix, "python3", script, str(seed), "250"]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=4 * LIMIT).stdout
+
+    def check(self, seed):
+        ours = self.transcript(seed, CAISSON, "--debug-log", "/dev/null", "do", "--").split(b"\n")
+        # Linux's depends on how soon its worker runs.
+        for _ in range(5):
+            linux = self.transcript(seed).split(b"\n")
+            if linux == ours:
+                return
+        wrong = [(a, b) for a, b in zip(linux, ours) if a != b]
+        self.fail(f"seed {seed}: Linux {wrong[0][0]!r}, here {wrong[0][1]!r}")
+
+    def test_as_linux(self):
+        for seed in range(4):
+            with self.subTest(seed=seed):
+                self.check(seed)
+
+
 class Lines(unittest.TextTestResult):
     """One line a test, as scripts/test-all.sh counts them."""
 
@@ -285,6 +309,11 @@ class Lines(unittest.TextTestResult):
     def addFailure(self, test, err):
         super().addFailure(test, err)
         print("FAIL " + self.name(test), flush=True)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            print("FAIL " + self.name(test), flush=True)
 
     def addError(self, test, err):
         super().addError(test, err)

@@ -15,7 +15,8 @@ enum { MAJOR_TTYAUX = 5, MINOR_TTY = 0, MINOR_CONSOLE = 1, MINOR_PTMX = 2 };
 static int instance_of(const struct file *f, struct path *ret)
 {
     if (f->path.dentry->sb->type == SUPER_DEVPTS) {
-        *ret = (struct path){.mount = mount_ref(f->path.mount), .dentry = dentry_ref(f->path.dentry->sb->root)};
+        *ret = (struct path){.mount = mount_ref(f->path.mount),
+                             .dentry = dentry_ref(f->path.dentry->sb->root)};
         return 0;
     }
     struct path p = {.mount = mount_ref(f->path.mount)};
@@ -24,7 +25,8 @@ static int instance_of(const struct file *f, struct path *ret)
     dentry_unref(dir);
     if (r == 0 && p.dentry->inode)
         path_step_down(&p);
-    if (r == 0 && (!p.dentry->inode || p.dentry->sb->type != SUPER_DEVPTS || p.dentry != p.dentry->sb->root))
+    if (r == 0 &&
+        (!p.dentry->inode || p.dentry->sb->type != SUPER_DEVPTS || p.dentry != p.dentry->sb->root))
         r = -ENODEV;
     if (r < 0)
         path_put(&p);

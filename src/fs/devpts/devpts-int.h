@@ -24,7 +24,7 @@ struct devpts_slot {
     bool used;
 };
 
-struct devpts { // super_block.priv
+struct devpts {                // super_block.priv
     struct lock lock;          // LOCK_RANK_OBJECT
     struct devpts_slot *slots; // GUARDED_BY(lock): by number
     uint32_t count;            // GUARDED_BY(lock): slots allocated

@@ -29,7 +29,8 @@ static struct devpts *devpts_of(const struct super_block *sb)
 static int grow_locked(struct devpts *d)
 {
     uint32_t count = d->count ? d->count * 2 : 16;
-    struct devpts_slot *slots = krealloc(d->slots, d->count * sizeof(*slots), count * sizeof(*slots));
+    struct devpts_slot *slots =
+        krealloc(d->slots, d->count * sizeof(*slots), count * sizeof(*slots));
     if (!slots)
         return -ENOMEM;
     d->slots = slots;
@@ -320,7 +321,8 @@ static int cover_dev_console(struct task *t, const struct path *terminal)
         r = -EINVAL;
     } else {
         refcount_get(&sb->refs);
-        struct mount *m = mount_alloc(sb, dentry_ref(terminal->dentry), "devpts", terminal->mount->flags);
+        struct mount *m =
+            mount_alloc(sb, dentry_ref(terminal->dentry), "devpts", terminal->mount->flags);
         r = m ? mount_attach(t->kernel->mounts, m, &at) : -ENOMEM;
     }
     path_put(&at);
@@ -381,7 +383,9 @@ static bool parse_option(struct devpts *d, const char *key, const char *value)
         return d->has_gid = parse_u32(value, 10, &d->gid);
     if (!strcmp(key, "max"))
         return parse_u32(value, 10, &d->max) && d->max <= 1u << 20;
-    uint32_t *mode = !strcmp(key, "mode") ? &d->mode : !strcmp(key, "ptmxmode") ? &d->ptmx_mode : NULL;
+    uint32_t *mode = !strcmp(key, "mode")       ? &d->mode
+                     : !strcmp(key, "ptmxmode") ? &d->ptmx_mode
+                                                : NULL;
     if (!mode || !parse_u32(value, 8, mode))
         return false;
     *mode &= 0777;
@@ -405,7 +409,8 @@ static int parse_options(struct devpts *d, const char *text)
     return r;
 }
 
-static int devpts_mount(struct task *t, const char *source, const char *options, struct super_block **ret)
+static int devpts_mount(struct task *t, const char *source, const char *options,
+                        struct super_block **ret)
 {
     struct super_block *sb = super_alloc(SUPER_DEVPTS);
     struct devpts *d = sb ? kmalloc(sizeof(*d)) : NULL;
@@ -440,7 +445,8 @@ static int devpts_mount(struct task *t, const char *source, const char *options,
 
 static int devpts_statfs(struct super_block *sb, struct kstatfs *out)
 {
-    *out = (struct kstatfs){.type = DEVPTS_MAGIC, .bsize = PAGE_SIZE, .frsize = PAGE_SIZE, .namelen = VFS_NAME_MAX};
+    *out = (struct kstatfs){
+        .type = DEVPTS_MAGIC, .bsize = PAGE_SIZE, .frsize = PAGE_SIZE, .namelen = VFS_NAME_MAX};
     out->fsid = sb->dev;
     return 0;
 }

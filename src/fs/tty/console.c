@@ -35,14 +35,14 @@ enum { CONSOLE_CHUNK = 4096, DRAIN_PATIENCE_MS = 1000 };
 
 struct console {
     struct tty *tty;
-    int in, out;                 // host descriptors
-    _Atomic uint32_t in_word;    // changes when input may go on
-    _Atomic uint32_t out_word;   // changes when there is output
-    _Atomic uint32_t sent_word;  // changes when output went out
-    _Atomic bool ours;           // the command has given the terminal: it may be read
-    _Atomic bool asked;          // and has been asked for it
-    bool writing;                // the thread has taken some output, which the host has not got yet
-    bool gone;                   // the host's terminal has hung up
+    int in, out;                // host descriptors
+    _Atomic uint32_t in_word;   // changes when input may go on
+    _Atomic uint32_t out_word;  // changes when there is output
+    _Atomic uint32_t sent_word; // changes when output went out
+    _Atomic bool ours;          // the command has given the terminal: it may be read
+    _Atomic bool asked;         // and has been asked for it
+    bool writing;               // the thread has taken some output, which the host has not got yet
+    bool gone;                  // the host's terminal has hung up
 };
 
 static void poke(_Atomic uint32_t *word)
@@ -141,7 +141,8 @@ void console_write_main(struct tty *tty)
 void tty_console_drain(struct kernel *k)
 {
     struct tty *tty = k->console;
-    struct timespec patience = {.tv_sec = DRAIN_PATIENCE_MS / 1000, .tv_nsec = DRAIN_PATIENCE_MS % 1000 * 1000000};
+    struct timespec patience = {.tv_sec = DRAIN_PATIENCE_MS / 1000,
+                                .tv_nsec = DRAIN_PATIENCE_MS % 1000 * 1000000};
     while (tty) {
         struct console *c = tty->console;
         uint32_t seen = atomic_load(&c->sent_word);
@@ -227,7 +228,9 @@ void console_wanted(struct console *c)
 // The first of the descriptors 1, 2, 0 that is a terminal: where output goes.
 static int output_fd(const struct boot_spec *spec)
 {
-    return spec->stdio_is_terminal[1] ? BOOT_FD_STDOUT : spec->stdio_is_terminal[2] ? BOOT_FD_STDERR : BOOT_FD_STDIN;
+    return spec->stdio_is_terminal[1]   ? BOOT_FD_STDOUT
+           : spec->stdio_is_terminal[2] ? BOOT_FD_STDERR
+                                        : BOOT_FD_STDIN;
 }
 
 static int start_threads(struct tty *tty)

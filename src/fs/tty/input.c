@@ -183,9 +183,8 @@ static bool is(const struct tty *tty, int which, uint8_t c)
 static void show_typed(struct tty *tty, uint8_t c)
 {
     struct tty_input *in = tty->input;
-    finish_erasing(tty);
     if (in->line_end == in->head)
-        tty->line_column = tty->column;
+        tty_echo_line_start(tty);
     tty_echo(tty, c);
 }
 
@@ -253,7 +252,7 @@ static void erase(struct tty *tty, uint8_t by, bool word, bool all)
         while (tty_is_continuation(tty, c) && start != in->line_end);
         if (tty_is_continuation(tty, c))
             return; // no part of a character
-        bool in_word = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c >= 0xc0;
+        bool in_word = (c >= '0' && c <= '9') || tty_is_upper(c) || tty_is_lower(c) || c == '_';
         if (word && seen_word && !in_word)
             break;
         seen_word |= in_word;
@@ -375,11 +374,12 @@ static void receive_signal(struct tty *tty, uint8_t c)
         tty_echo(tty, c);
 }
 
-static void receive_text(struct tty *tty, uint8_t c)
+// from_return: a newline that ICRNL has made; any other that ends no line shows as a control character.
+static void receive_text(struct tty *tty, uint8_t c, bool from_return)
 {
     if (tty->termios.lflag & ECHO) {
         finish_erasing(tty);
-        if (c == '\n')
+        if (from_return)
             tty_echo_raw(tty, c);
         else
             show_typed(tty, c);
@@ -393,7 +393,7 @@ static int receive(struct tty *tty, uint8_t c)
     uint32_t in_flags = tty->termios.iflag, flags = tty->termios.lflag;
     if (in_flags & ISTRIP)
         c &= 0x7f;
-    if ((in_flags & IUCLC) && (flags & IEXTEN) && c >= 'A' && c <= 'Z')
+    if ((in_flags & IUCLC) && (flags & IEXTEN) && tty_is_upper(c))
         c = (uint8_t)(c - 'A' + 'a');
     if (flags & TTY_EXTPROC) {
         put(tty->input, c);
@@ -401,14 +401,16 @@ static int receive(struct tty *tty, uint8_t c)
     }
     if (tty->input->literal_next) {
         tty->input->literal_next = false;
-        receive_text(tty, c);
+        receive_text(tty, c, false);
         return 0;
     }
     if ((in_flags & IXON) && (is(tty, VSTART, c) || is(tty, VSTOP, c))) {
-        if (is(tty, VSTART, c))
+        if (is(tty, VSTART, c)) {
             tty_start(tty);
-        else
+            tty_echo_show(tty);
+        } else {
             tty_stop(tty);
+        }
         return 0;
     }
     int sig = flags & ISIG ? signal_of(tty, c) : 0;
@@ -420,19 +422,21 @@ static int receive(struct tty *tty, uint8_t c)
         tty_start(tty);
     if (c == '\r' && (in_flags & IGNCR))
         return 0;
-    if (c == '\r' && (in_flags & ICRNL))
+    bool from_return = c == '\r' && (in_flags & ICRNL);
+    if (from_return)
         c = '\n';
     else if (c == '\n' && (in_flags & INLCR))
         c = '\r';
     if (!tty_canonical(tty) || !receive_canonical(tty, c))
-        receive_text(tty, c);
+        receive_text(tty, c, from_return);
     return 0;
 }
 
 static bool passes_unchanged(const struct tty *tty)
 {
     const uint32_t in = ISTRIP | IUCLC | IXON | ICRNL | INLCR | IGNCR | PARMRK;
-    return !(tty->termios.iflag & in) && !(tty->termios.lflag & (ICANON | ISIG | ECHO | TTY_EXTPROC)) &&
+    return !(tty->termios.iflag & in) &&
+           !(tty->termios.lflag & (ICANON | ISIG | ECHO | TTY_EXTPROC)) &&
            !tty->input->literal_next;
 }
 

@@ -173,7 +173,8 @@ static int64_t set_foreground(struct task *t, struct tty *tty, uint64_t arg)
     return r < 0 ? r : tty_set_foreground(t, tty, pgid);
 }
 
-static int64_t job_ioctl(struct task *t, struct tty *tty, struct file *f, bool master, uint32_t cmd, uint64_t arg)
+static int64_t job_ioctl(struct task *t, struct tty *tty, struct file *f, bool master, uint32_t cmd,
+                         uint64_t arg)
 {
     int32_t value;
     int r;
@@ -260,7 +261,8 @@ static int64_t small_ioctl(struct task *t, struct tty *tty, uint32_t cmd, uint64
     }
 }
 
-int64_t tty_common_ioctl(struct task *t, struct tty *tty, struct file *f, bool master, uint32_t cmd, uint64_t arg)
+int64_t tty_common_ioctl(struct task *t, struct tty *tty, struct file *f, bool master, uint32_t cmd,
+                         uint64_t arg)
 {
     int64_t r;
     switch (cmd) {

@@ -176,7 +176,8 @@ int tty_get_session(struct task *t, struct tty *tty, bool master, int32_t *ret)
 
 // The group of that number in session s, with a reference. A process that leads no group may be named, too, as a shell does that
 // is quicker than its child: the group is made, and the child's setpgid() finds it.
-static int find_group_locked(struct kernel *k, struct session *s, uint32_t pgid, struct process_group **ret)
+static int find_group_locked(struct kernel *k, struct session *s, uint32_t pgid,
+                             struct process_group **ret)
 {
     struct process_group *pg = process_group_find_locked(pgid);
     if (pg && !list_empty(&pg->members)) {
@@ -244,7 +245,8 @@ int tty_check_background(struct task *t, struct tty *tty, int sig)
     struct thread_group *g = t->group;
     int r = 0;
     // Most often it is the foreground; what changes this moment may be seen as before.
-    if (likely(__atomic_load_n(&tty->foreground, __ATOMIC_RELAXED) == __atomic_load_n(&g->pgrp, __ATOMIC_RELAXED)))
+    if (likely(__atomic_load_n(&tty->foreground, __ATOMIC_RELAXED) ==
+               __atomic_load_n(&g->pgrp, __ATOMIC_RELAXED)))
         return 0;
     lock_take(&t->kernel->tasks_lock);
     if (tty_of_locked(g) != tty || !tty->foreground || tty->foreground == g->pgrp) {

@@ -69,7 +69,7 @@ static uint32_t expand(struct tty *tty, uint8_t c, uint8_t out[TTY_EXPANSION])
     default:
         if (tty_is_control(c))
             break;
-        if ((flags & OLCUC) && c >= 'a' && c <= 'z')
+        if ((flags & OLCUC) && tty_is_lower(c))
             c = (uint8_t)(c - 'a' + 'A');
         if (!tty_is_continuation(tty, c))
             tty->column++;
@@ -145,51 +145,88 @@ void tty_output_flush(struct tty *tty)
 }
 
 // ---- Echo ----
+// What is to be echoed waits as steps of two bytes and is worked on when it is shown: it may stand behind stopped output, and c_oflag
+// and the column are taken as they are then.
+
+enum echo_step {
+    ECHO_CHARACTER, // as output would show it
+    ECHO_CONTROL,   // as ^X
+    ECHO_ERASE_TAB, // the other byte: columns before the tab, | AFTER_TAB when they count from another tab
+    ECHO_LINE_START, // the line that is being typed begins here
+};
+#define AFTER_TAB 0x80
 
 // When there is no room the newest is dropped: whoever types that much ahead does not look.
-static void echo_put(struct tty *tty, const uint8_t *data, uint32_t size)
+static void echo_put(struct tty *tty, enum echo_step step, uint8_t c)
 {
-    if (ring_room(&tty->echo) >= size)
-        (void)ring_put(&tty->echo, data, size);
+    uint8_t entry[2] = {(uint8_t)step, c};
+    if (ring_room(&tty->echo) >= sizeof(entry))
+        (void)ring_put(&tty->echo, entry, sizeof(entry));
 }
 
 void tty_echo_raw(struct tty *tty, uint8_t c)
 {
-    uint8_t out[TTY_EXPANSION] = {c};
-    uint32_t n = tty->termios.oflag & OPOST ? expand(tty, c, out) : 1;
-    echo_put(tty, out, n);
+    echo_put(tty, ECHO_CHARACTER, c);
 }
 
 void tty_echo(struct tty *tty, uint8_t c)
 {
-    if ((tty->termios.lflag & ECHOCTL) && tty_is_control(c) && c != '\t') {
-        uint8_t out[2] = {'^', c ^ 0100};
-        echo_put(tty, out, sizeof(out));
-        tty->column += 2;
-    } else {
-        tty_echo_raw(tty, c);
-    }
+    bool control = (tty->termios.lflag & ECHOCTL) && tty_is_control(c) && c != '\t';
+    echo_put(tty, control ? ECHO_CONTROL : ECHO_CHARACTER, c);
 }
 
 void tty_echo_erase_tab(struct tty *tty, uint32_t columns, bool after_tab)
 {
-    if (!after_tab)
+    echo_put(tty, ECHO_ERASE_TAB, (uint8_t)((columns & 7) | (after_tab ? AFTER_TAB : 0)));
+}
+
+void tty_echo_line_start(struct tty *tty)
+{
+    echo_put(tty, ECHO_LINE_START, 0);
+}
+
+static uint32_t expand_erased_tab(struct tty *tty, uint8_t c, uint8_t out[TTY_EXPANSION])
+{
+    uint32_t columns = c & 7;
+    if (!(c & AFTER_TAB))
         columns += tty->line_column;
     uint32_t back = 8 - (columns & 7);
-    while (back--) {
-        echo_put(tty, (const uint8_t *)"\b", 1);
-        if (tty->column)
-            tty->column--;
+    memset(out, '\b', back);
+    tty->column -= MIN(back, tty->column);
+    return back;
+}
+
+static uint32_t expand_step(struct tty *tty, const uint8_t entry[2], uint8_t out[TTY_EXPANSION])
+{
+    uint8_t c = entry[1];
+    switch ((enum echo_step)entry[0]) {
+    case ECHO_CHARACTER:
+        if ((tty->termios.oflag & OPOST) && c != 0xff)
+            return expand(tty, c, out);
+        tty->column += c == 0xff; // as on Linux, where this byte has an entry of its own
+        out[0] = c;
+        return 1;
+    case ECHO_CONTROL:
+        out[0] = '^';
+        out[1] = c ^ 0100;
+        tty->column += 2;
+        return 2;
+    case ECHO_ERASE_TAB:
+        return expand_erased_tab(tty, c, out);
+    case ECHO_LINE_START:
+        tty->line_column = tty->column;
+        break;
     }
+    return 0;
 }
 
 void tty_echo_show(struct tty *tty)
 {
-    uint8_t buf[256];
+    uint8_t entry[2], out[TTY_EXPANSION];
     bool moved = false;
-    while (!tty->stopped && ring_used(&tty->echo) && ring_room(&tty->out)) {
-        uint32_t n = ring_get(&tty->echo, buf, MIN(sizeof(buf), ring_room(&tty->out)));
-        (void)ring_put(&tty->out, buf, n);
+    while (!tty->stopped && ring_used(&tty->echo) && ring_room(&tty->out) >= TTY_EXPANSION) {
+        (void)ring_get(&tty->echo, entry, sizeof(entry));
+        (void)ring_put(&tty->out, out, expand_step(tty, entry, out));
         moved = true;
     }
     if (moved)

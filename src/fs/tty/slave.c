@@ -30,8 +30,8 @@ static bool no_wait(const struct file *f, const struct uio *u)
 
 // What one read call is about: VMIN and VTIME as they were when it began.
 struct read_state {
-    uint32_t minimum;     // bytes that end the call
-    nsec_t between;       // time after a byte, 0: for ever
+    uint32_t minimum; // bytes that end the call
+    nsec_t between;   // time after a byte, 0: for ever
     nsec_t deadline;
     uint64_t done;
     bool finished;

@@ -12,11 +12,12 @@
 
 #define TERMIOS2_SIZE sizeof(struct tty_termios)
 #define TERMIOS_SIZE  36u // without the speeds
-#define GETS2 _IOC(_IOC_READ, 'T', 0x2a, TERMIOS2_SIZE)
-#define SETS2 _IOC(_IOC_WRITE, 'T', 0x2b, TERMIOS2_SIZE)
-#define SETSW2 _IOC(_IOC_WRITE, 'T', 0x2c, TERMIOS2_SIZE)
-#define SETSF2 _IOC(_IOC_WRITE, 'T', 0x2d, TERMIOS2_SIZE)
-_Static_assert(offsetof(struct tty_termios, ispeed) == TERMIOS_SIZE, "termios is termios2's beginning");
+#define GETS2         _IOC(_IOC_READ, 'T', 0x2a, TERMIOS2_SIZE)
+#define SETS2         _IOC(_IOC_WRITE, 'T', 0x2b, TERMIOS2_SIZE)
+#define SETSW2        _IOC(_IOC_WRITE, 'T', 0x2c, TERMIOS2_SIZE)
+#define SETSF2        _IOC(_IOC_WRITE, 'T', 0x2d, TERMIOS2_SIZE)
+_Static_assert(offsetof(struct tty_termios, ispeed) == TERMIOS_SIZE,
+               "termios is termios2's beginning");
 
 enum { TERMIO_CC_COUNT = 8 };
 struct wire_termio {
@@ -28,8 +29,8 @@ _Static_assert(sizeof(struct wire_termio) == 18, "struct termio is 18 bytes");
 enum format { FORMAT_TERMIO, FORMAT_TERMIOS, FORMAT_TERMIOS2 };
 
 static const uint32_t speeds[] = {
-    0,      50,     75,     110,    134,     150,     200,     300,     600,     1200,    1800,
-    2400,   4800,   9600,   19200,  38400,   57600,   115200,  230400,  460800,  500000,  576000,
+    0,      50,      75,      110,     134,     150,     200,     300,     600,     1200,   1800,
+    2400,   4800,    9600,    19200,   38400,   57600,   115200,  230400,  460800,  500000, 576000,
     921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000,
 };
 
@@ -82,7 +83,8 @@ static void tell_master(struct tty *tty, const struct tty_termios *old)
     bool external = (old->lflag | tty->termios.lflag) & TTY_EXTPROC;
     if (was == now && !external)
         return;
-    uint8_t set = now ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP, clear = now ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP;
+    uint8_t set = now ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP,
+            clear = now ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP;
     if (external)
         set |= TIOCPKT_IOCTL;
     tty_packet_event(tty, set, clear);
@@ -103,7 +105,8 @@ static void apply_locked(struct tty *tty, struct tty_termios *new)
 
 // ---- Copying ----
 
-static int copy_settings_out(struct task *t, uint64_t arg, const struct tty_termios *s, enum format format)
+static int copy_settings_out(struct task *t, uint64_t arg, const struct tty_termios *s,
+                             enum format format)
 {
     if (format == FORMAT_TERMIOS2)
         return copy_out(t, UADDR(arg), s, TERMIOS2_SIZE);
@@ -149,7 +152,8 @@ static void get_settings(struct tty *tty, struct tty_termios *out)
 
 enum { SET_WAITS = 1, SET_FLUSHES = 2 };
 
-static int64_t set_settings(struct task *t, struct tty *tty, uint64_t arg, enum format format, int how)
+static int64_t set_settings(struct task *t, struct tty *tty, uint64_t arg, enum format format,
+                            int how)
 {
     struct tty_termios s;
     int r = tty_check_background(t, tty, SIGTTOU);
@@ -195,7 +199,8 @@ static int64_t set_soft_carrier(struct task *t, struct tty *tty, uint64_t arg)
     return 0;
 }
 
-int64_t tty_termios_ioctl(struct task *t, struct tty *tty, struct file *f, uint32_t cmd, uint64_t arg)
+int64_t tty_termios_ioctl(struct task *t, struct tty *tty, struct file *f, uint32_t cmd,
+                          uint64_t arg)
 {
     struct tty_termios s;
     int value;
@@ -205,7 +210,9 @@ int64_t tty_termios_ioctl(struct task *t, struct tty *tty, struct file *f, uint3
     case GETS2:
         get_settings(tty, &s);
         return copy_settings_out(t, arg, &s,
-                                 cmd == GETS2 ? FORMAT_TERMIOS2 : cmd == TCGETA ? FORMAT_TERMIO : FORMAT_TERMIOS);
+                                 cmd == GETS2    ? FORMAT_TERMIOS2
+                                 : cmd == TCGETA ? FORMAT_TERMIO
+                                                 : FORMAT_TERMIOS);
     case TCSETS:
         return set_settings(t, tty, arg, FORMAT_TERMIOS, 0);
     case TCSETSW:

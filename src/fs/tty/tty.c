@@ -50,7 +50,8 @@ const struct tty_termios tty_default_termios = {
 
 uint32_t ring_put(struct tty_ring *r, const uint8_t *data, uint32_t size)
 {
-    uint32_t n = MIN(size, ring_room(r)), at = r->head & (r->size - 1), first = MIN(n, r->size - at);
+    uint32_t n = MIN(size, ring_room(r)), at = r->head & (r->size - 1),
+             first = MIN(n, r->size - at);
     memcpy(r->data + at, data, first);
     memcpy(r->data, data + first, n - first);
     r->head += n;
@@ -59,7 +60,8 @@ uint32_t ring_put(struct tty_ring *r, const uint8_t *data, uint32_t size)
 
 uint32_t ring_get(struct tty_ring *r, uint8_t *data, uint32_t size)
 {
-    uint32_t n = MIN(size, ring_used(r)), at = r->tail & (r->size - 1), first = MIN(n, r->size - at);
+    uint32_t n = MIN(size, ring_used(r)), at = r->tail & (r->size - 1),
+             first = MIN(n, r->size - at);
     memcpy(data, r->data + at, first);
     memcpy(data + first, r->data, n - first);
     r->tail += n;
@@ -95,8 +97,8 @@ int tty_create(enum tty_kind kind, struct super_block *sb, uint32_t number, stru
     wait_queue_init(&tty->wq);
     wait_queue_init(&tty->master_wq);
     tty->input = slab_alloc(&input_slab);
-    if (!tty->input || !ring_init(&tty->raw, TTY_RAW_SIZE) || !ring_init(&tty->echo, TTY_ECHO_SIZE) ||
-        !ring_init(&tty->out, TTY_OUT_SIZE)) {
+    if (!tty->input || !ring_init(&tty->raw, TTY_RAW_SIZE) ||
+        !ring_init(&tty->echo, TTY_ECHO_SIZE) || !ring_init(&tty->out, TTY_OUT_SIZE)) {
         tty_free(tty);
         return -ENOMEM;
     }
