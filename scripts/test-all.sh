@@ -84,7 +84,8 @@ for script in tests/*/run.sh; do
     case $name in
     guest | unit | '*') continue ;;
     fuzz) part fuzz 900 "$script" ;;
-    workloads) inside workloads 600 "$script" "$caisson" smoke ;;
+    workloads) inside workloads 900 "$script" "$caisson" smoke ;; # it makes a root file system first
+    attack) inside attack 600 "$script" "$caisson" ;;
     *) inside "$name" 300 "$script" "$caisson" ;;
     esac
 done
